@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints: safetensors files whose header says which network they hold; import of DeiT and timm weights."""
+
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from models.registry import ViTDims, parameter_shapes
+
+FORMAT = "vitrail"
+VERSION = "1"
+KINDS = ("float", "quant")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint in memory.
+
+    Attributes:
+        model: Model name, such as "vit_mini_w4a8", or a backbone name for a float network.
+        kind: "float" (parameters of models.vit.ViT) or "quant" (state of the quantized network).
+        dims: Sizes of the network.
+        tensors: Name -> tensor.
+        details: Facts about the training that fit into JSON (seed, epochs, accuracies, ...).
+    """
+
+    model: str
+    kind: str
+    dims: ViTDims
+    tensors: dict[str, Tensor]
+    details: dict[str, Any]
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; the file appears in one rename.
+
+    Raises:
+        ValueError: unknown kind, or the tensors of a float checkpoint do not fit its dims.
+    """
+    if checkpoint.kind not in KINDS:
+        raise ValueError(f"checkpoint {path}: kind {checkpoint.kind!r}, expected one of {', '.join(KINDS)}")
+    if checkpoint.kind == "float":
+        _check_shapes(path, checkpoint.tensors, parameter_shapes(checkpoint.dims))
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "model": checkpoint.model,
+        "kind": checkpoint.kind,
+        "dims": json.dumps(asdict(checkpoint.dims)),
+        "details": json.dumps(checkpoint.details),
+    }
+    payload = save({name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}, header)
+    write_atomic(path, payload)
+
+
+def load_checkpoint(
+    path: Path,
+    *,
+    kind: str,
+    dims: ViTDims | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> Checkpoint:
+    """Read and check a checkpoint.
+
+    Args:
+        path: The .safetensors file.
+        kind: Expected kind, "float" or "quant".
+        dims: Expected sizes of the network; None takes what the file says.
+        shapes: Expected tensor names and shapes; None means those of models.vit.ViT for a float checkpoint,
+            no check for a quantized one.
+
+    Raises:
+        ValueError: the file is missing, truncated, foreign, or of another kind, size or shape.
+    """
+    expected = f"expected a {kind} checkpoint of format {FORMAT} version {VERSION}"
+    if not path.is_file():
+        raise ValueError(f"checkpoint {path} is missing; {expected} (make train writes it)")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"checkpoint {path} cannot be read: {path.stat().st_size} bytes, truncated or no safetensors file "
+            f"({error}); {expected}"
+        ) from None
+    if header.get("format") != FORMAT or header.get("version") != VERSION:
+        raise ValueError(
+            f"checkpoint {path} is foreign: header says format {header.get('format')!r} version "
+            f"{header.get('version')!r}; {expected}"
+        )
+    if header.get("kind") != kind:
+        raise ValueError(f"checkpoint {path} is of kind {header.get('kind')!r}; {expected}")
+    try:
+        found_dims = ViTDims(**json.loads(header["dims"]))
+        details = json.loads(header["details"])
+        model = header["model"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"checkpoint {path} has a damaged header ({error!r}); {expected}") from None
+    if dims is not None and found_dims != dims:
+        raise ValueError(f"checkpoint {path} holds {model!r} with {_difference(found_dims, dims)}")
+    if shapes is None and kind == "float":
+        shapes = parameter_shapes(found_dims)
+    if shapes is not None:
+        _check_shapes(path, tensors, shapes)
+    return Checkpoint(model, kind, found_dims, tensors, details)
+
+
+def load_timm_checkpoint(path: Path, dims: ViTDims) -> dict[str, Tensor]:
+    """Read an official DeiT or timm ViT checkpoint and turn its convolutional patch embedding into a linear one.
+
+    Args:
+        path: A user's .pth, .pt or .bin file (a state dict, or a dict with one under "model" or "state_dict"),
+            or a .safetensors file.
+        dims: Sizes of the network the weights are for.
+
+    Returns:
+        float32 tensors for models.vit.ViT.
+
+    Raises:
+        ValueError: the file cannot be read or holds another network.
+    """
+    if not path.is_file():
+        raise ValueError(f"checkpoint {path} is missing; expected a DeiT or timm ViT state dict")
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                state = {name: file.get_tensor(name) for name in file.keys()}
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else repr(error)
+        raise ValueError(
+            f"checkpoint {path} cannot be read ({reason}); expected a DeiT or timm ViT state dict"
+        ) from None
+    for key in ("model", "state_dict"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"checkpoint {path} holds no state dict; expected a DeiT or timm ViT state dict")
+    tensors = {name: tensor.float() for name, tensor in state.items()}
+    weight = tensors.get("patch_embed.proj.weight")
+    if weight is not None and weight.ndim == 4:
+        # A convolution kernel (outputs, channel, y, x) flattens to the patch order of unfold_patches.
+        tensors["patch_embed.proj.weight"] = weight.flatten(1)
+    _check_shapes(path, tensors, parameter_shapes(dims))
+    return tensors
+
+
+def write_atomic(path: Path, payload: bytes) -> None:
+    """Write a file under a temporary name beside it and rename it; a full disk leaves the old file as it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(payload)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _check_shapes(path: Path, tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise at the first tensor that is missing, too many, or of another shape."""
+    for name, shape in shapes.items():
+        if name not in tensors:
+            raise ValueError(f"checkpoint {path}: tensor {name!r} is missing, expected shape {tuple(shape)}")
+        if tuple(tensors[name].shape) != tuple(shape):
+            raise ValueError(
+                f"checkpoint {path}: tensor {name!r} has shape {tuple(tensors[name].shape)}, expected {tuple(shape)}"
+            )
+    for name in tensors:
+        if name not in shapes:
+            raise ValueError(
+                f"checkpoint {path}: tensor {name!r} is not part of the network; expected {len(shapes)} tensors"
+            )
+
+
+def _difference(found: ViTDims, expected: ViTDims) -> str:
+    pairs = [(field.name, getattr(found, field.name), getattr(expected, field.name)) for field in fields(ViTDims)]
+    return ", ".join(f"{name}={have}, expected {want}" for name, have, want in pairs if have != want)
