@@ -82,14 +82,14 @@ data: venv ## fetch and check Fashion-MNIST
 	@$(PY) -m models.data
 clean: ## remove build/; with MODEL=name only build/name
 	@case '$(MODEL)' in ''|*/*|.*) echo "clean: MODEL='$(MODEL)' is not a model name (make list-models)" >&2; exit 2;; esac
-	rm -rf -- build$(if $(filter command,$(firstword $(origin MODEL))),/'$(MODEL)')
+	rm -rf -- build$(if $(filter-out file,$(origin MODEL)),/'$(MODEL)')
 help: ## this text
 	@awk -F ':.*## ' '/^##@/ {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\nDefaults: MODEL=%s BOARD=%s\n' '$(MODEL)' '$(BOARD)'
 
 # what must come from the system, and the Debian package that brings it
 tools:
-	@missing=; for pair in $(PYTHON):python3.11 g++:g++ make:make perl:perl git:git; do \
+	@missing=; for pair in $(PYTHON):python3.11-venv g++:g++ make:make perl:perl git:git; do \
 	  command -v "$${pair%%:*}" >/dev/null || { echo "missing: $${pair%%:*}" >&2; missing="$$missing $${pair#*:}"; }; \
 	done; \
 	if [ -z "$$missing" ] && ! $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then \
@@ -98,13 +98,13 @@ tools:
 
 # The stamp goes first and comes back last: an interrupted install starts over in an empty folder (pip's cache keeps the downloads).
 $(VENV)/.installed: requirements.lock | tools
-	@echo "venv: installing requirements.lock into $(VENV) (about two minutes, 1.8 GB)"
+	@echo "venv: installing requirements.lock into $(VENV) (about two minutes, 2 GB)"
 	@if [ -e $@ ]; then rm -f $@; else $(PYTHON) -m venv --clear $(VENV); fi
 	@$(PY) -m pip install --disable-pip-version-check --no-deps -r requirements.lock \
 	  || { echo "venv: pip failed (its message is above); run make again to go on" >&2; exit 1; }
 	@$(PY) -c 'import torch' 2>$(VENV)/torch.log || { tail -n 1 $(VENV)/torch.log >&2; echo "venv: torch does not load. A torch built for" \
 	  "CUDA needs libraries that are not in requirements.lock: let pip find the CPU build (PIP_EXTRA_INDEX_URL), then run make again" >&2; exit 1; }
-	@echo '$(CURDIR)' > $(VENV)/lib/python3.11/site-packages/vitrail.pth
+	@rm -f $(VENV)/torch.log; echo "$(CURDIR)" > $(VENV)/lib/python3.11/site-packages/vitrail.pth
 	@touch $@
 
 $(VENV)/.sysroot: | $(VENV)/.installed
@@ -114,7 +114,7 @@ $(VENV)/.sysroot: | $(VENV)/.installed
 	  for deb in *.deb; do [ ! -e "$$deb" ] || dpkg-deb -x "$$deb" ../sysroot; done; fi
 	@printf '#include <lz4.h>\n#include <zlib.h>\n' | g++ -fsyntax-only -x c++ - 2>/dev/null \
 	  || { echo "venv: lz4.h or zlib.h is missing (waveforms need them). On Debian: sudo apt-get install liblz4-dev zlib1g-dev" >&2; exit 1; }
-	@rm -rf $(VENV)/debs && touch $@
+	@rm -rf $(VENV)/debs; touch $@
 
 .PHONY: bitstream train export estimate rtl lint sim synth pnr report view flash run bench test test-slow check \
   list-models list-boards venv data clean help tools
