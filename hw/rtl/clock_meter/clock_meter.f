@@ -1,0 +1,1 @@
+clock_meter/clock_meter.sv

@@ -1,0 +1,2 @@
+crc16/crc16.sv
+host_link/host_link.sv

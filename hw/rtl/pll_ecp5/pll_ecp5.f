@@ -1,0 +1,1 @@
+pll_ecp5/pll_ecp5.sv

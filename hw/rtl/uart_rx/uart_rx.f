@@ -1,0 +1,1 @@
+uart_rx/uart_rx.sv

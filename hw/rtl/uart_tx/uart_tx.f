@@ -1,0 +1,1 @@
+uart_tx/uart_tx.sv
