@@ -1,0 +1,453 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Torch forms of the integer ops. Tensors are float32 and hold integer codes; forward equals sim.golden bit for bit.
+
+Backward is that of the real function an op stands for, straight through rounding and zero where codes saturate. Real
+scales enter as factor = real value of an accumulator step over that of an output step, so that gradients with respect
+to scales follow from the chain rule. Each Function's `symbolic` writes the op of quant.qonnx_ops when exported; its
+last argument but the real ones is `edge`, the name of the output tensor.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from brevitas.nn import QuantLinear
+from torch import Tensor, nn
+from torch.nn import functional
+
+from quant.intmath import FLOAT64_EXACT, half_even, int_range, quantize_multiplier
+from sim.golden.layernorm import TABLE_LOW, Z_BITS, Z_FRAC, rsqrt_table
+from sim.golden.softmax import EXP_BITS, OUT_BITS, RECIP_BITS, exp_table
+from sim.golden.table import gelu_table
+
+DOMAIN = "quant.qonnx_ops"
+FLOAT32_EXACT = 2**24  # float32 holds every integer up to this magnitude
+
+
+def _op(graph: Any, name: str, inputs: list[Any], shape: list[int] | None = None, **attributes: Any) -> Any:
+    """Write one node of our domain; its output has the shape of the first input unless given."""
+    out = graph.op(f"{DOMAIN}::{name}", *inputs, **attributes)
+    kind = inputs[0].type().with_dtype(torch.float32)
+    out.setType(kind if shape is None else kind.with_sizes(shape))
+    return out
+
+
+class SlidingWindowFn(torch.autograd.Function):
+    """Pixel codes (B, H, W, C) -> patches (B, patches, C * kernel**2), elements in (channel, ky, kx) order."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, kernel: int, stride: int, edge: str) -> Tensor:
+        windows = image.permute(0, 3, 1, 2).unfold(2, kernel, stride).unfold(3, kernel, stride)
+        batch, channels, rows, columns = windows.shape[:4]
+        return windows.permute(0, 2, 3, 1, 4, 5).reshape(batch, rows * columns, channels * kernel * kernel)
+
+    @staticmethod
+    def symbolic(g: Any, image: Any, kernel: int, stride: int, edge: str) -> Any:
+        batch, height, width, channels = image.type().sizes()
+        patches = ((height - kernel) // stride + 1) * ((width - kernel) // stride + 1)
+        shape = [batch, patches, channels * kernel * kernel]
+        return _op(g, "SlidingWindow", [image], shape, kernel_i=kernel, stride_i=stride, edge_s=edge)
+
+
+class RequantFn(torch.autograd.Function):
+    """y = clip((acc * M + B + 2**(shift-1)) >> shift); backward of clip(acc * factor + offset)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        acc: Tensor,
+        mult: Tensor,
+        bias: Tensor,
+        shift: int,
+        out_bits: int,
+        signed: bool,
+        edge: str,
+        factor: Tensor | None,
+        offset: Tensor | None,
+    ) -> Tensor:
+        step = 2.0**-shift  # a power of two: the products below stay exact
+        rounded = torch.addcmul((bias + 2.0 ** (shift - 1)) * step, acc.double(), mult * step).floor_().float()
+        out = rounded.clamp(*int_range(out_bits, signed))
+        if factor is not None:
+            ctx.save_for_backward(acc, rounded == out, factor, offset)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        acc, inside, factor, offset = ctx.saved_tensors
+        grad = grads[0] * inside
+
+        def reduce(values: Tensor, like: Tensor) -> Tensor:
+            total = values.sum() if like.numel() == 1 else values.reshape(-1, values.shape[-1]).sum(dim=0)
+            return total.reshape(like.shape).to(like.dtype)
+
+        grad_factor = reduce(grad * acc, factor)
+        grad_offset = reduce(grad, offset)
+        return grad * factor.float(), None, None, None, None, None, None, grad_factor, grad_offset
+
+    @staticmethod
+    def symbolic(
+        g: Any,
+        acc: Any,
+        mult: Any,
+        bias: Any,
+        shift: int,
+        out_bits: int,
+        signed: bool,
+        edge: str,
+        factor: Any,
+        offset: Any,
+    ) -> Any:
+        inputs = [acc, mult, bias]
+        return _op(g, "Requant", inputs, shift_i=shift, out_bits_i=out_bits, signed_i=int(signed), edge_s=edge)
+
+
+class LayerNormFn(torch.autograd.Function):
+    """Residual codes (..., C) -> normalized z of 16 bits with 10 fraction bits. C * |x| must stay below 2**26."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, edge: str) -> Tensor:
+        wide = x.double()
+        channels = x.shape[-1]
+        s1 = wide.sum(dim=-1, keepdim=True)
+        s2 = wide.square().sum(dim=-1, keepdim=True)
+        variance = (channels * s2 - s1.square()).clamp_(min=1.0)
+        r, k = _rsqrt(variance)
+        step = torch.from_numpy(_POWERS)[15 - Z_FRAC + k]
+        z = ((wide * channels - s1) * (r * step)).add_(0.5).floor_().float()
+        z = z.clamp_(*int_range(Z_BITS))
+        if ctx.needs_input_grad[0]:
+            ctx.save_for_backward(z, (channels / variance.sqrt()).float())
+        return z
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        z, inverse = ctx.saved_tensors
+        grad = grads[0]
+        unit = z * 2.0**-Z_FRAC
+        inner = (grad * unit).mean(dim=-1, keepdim=True)
+        return (grad - grad.mean(dim=-1, keepdim=True) - unit * inner) * (inverse * 2.0**Z_FRAC), None
+
+    @staticmethod
+    def symbolic(g: Any, x: Any, edge: str) -> Any:
+        return _op(g, "LayerNorm", [x], edge_s=edge)
+
+
+# numpy, since the exporter's tracer takes no tensor that two calls share; powers, since torch.exp2 need not be exact
+_RSQRT_SEEDS = rsqrt_table()
+_POWERS = np.array([2.0**-exponent for exponent in range(64)])
+
+
+def _rsqrt(variance: Tensor) -> tuple[Tensor, Tensor]:
+    """sim.golden.layernorm.rsqrt on integers below 2**53 in a float64 tensor; returns r as float64, k as int64."""
+    k = (torch.frexp(variance).exponent.long() + 1) // 2  # the exponent of frexp is the bit length
+    value = variance.long()
+    up = 16 - 2 * k
+    mantissa = torch.where(up >= 0, value << up.clamp(min=0), value >> (-up).clamp(min=0))
+    r0 = torch.from_numpy(_RSQRT_SEEDS)[(mantissa >> 8) - TABLE_LOW]
+    u = (((mantissa * r0) >> 16) * r0) >> 15
+    r = ((r0 * (3 * 2**15 - u)) >> 16).clamp(max=2**16 - 1)
+    return r.double(), k
+
+
+class SoftmaxFn(torch.autograd.Function):
+    """Score codes (..., rows * length) -> probability codes, unsigned, scale 2**-8; table of exp(-d * scale)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, table: Tensor, length: int, edge: str, scale: Tensor | None) -> Tensor:
+        rows = x.unflatten(-1, (-1, length))
+        difference = (rows.amax(dim=-1, keepdim=True) - rows).to(torch.int32)
+        e = table.double()[difference]
+        r = (2.0**RECIP_BITS / e.sum(dim=-1, keepdim=True)).floor_()
+        p = (e * (r * 2.0 ** (OUT_BITS - RECIP_BITS))).add_(0.5).floor_().clamp_(max=2.0**OUT_BITS - 1).float()
+        if scale is not None:
+            ctx.save_for_backward(x, p, scale)
+        return p.reshape(x.shape)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, p, scale = ctx.saved_tensors
+        grad = grads[0].reshape(p.shape)
+        inner = (grad * p).sum(dim=-1, keepdim=True) * 2.0**-OUT_BITS
+        slope = (p * (grad - inner)).reshape(x.shape)
+        return slope * scale.float(), None, None, None, (slope * x).sum().to(scale.dtype).reshape(scale.shape)
+
+    @staticmethod
+    def symbolic(g: Any, x: Any, table: Any, length: int, edge: str, scale: Any) -> Any:
+        return _op(g, "Softmax", [x, table], length_i=length, edge_s=edge)
+
+
+class TableFn(torch.autograd.Function):
+    """y = content[x]; backward through slope[x], the derivative of the real function in codes (0 where y saturates)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        content: Tensor,
+        edge: str,
+        slope: Tensor | None,
+        in_scale: Tensor | None,
+        out_scale: Tensor | None,
+    ) -> Tensor:
+        index = x.to(torch.int32) & (content.numel() - 1)
+        y = content[index]
+        if slope is not None:
+            ctx.save_for_backward(x, y, slope[index], in_scale, out_scale)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, y, slope, in_scale, out_scale = ctx.saved_tensors
+        grad_x = grads[0] * slope
+        inside = slope != 0.0
+        grad_in = (grad_x * x).sum().to(in_scale.dtype) / in_scale
+        grad_out = -(grads[0] * y * inside).sum().to(out_scale.dtype) / out_scale
+        return grad_x, None, None, None, grad_in, grad_out
+
+    @staticmethod
+    def symbolic(g: Any, x: Any, content: Any, edge: str, slope: Any, in_scale: Any, out_scale: Any) -> Any:
+        return _op(g, "Table", [x, content], edge_s=edge)
+
+
+class AddFn(torch.autograd.Function):
+    """Saturating sum of two code tensors of one scale and shape."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, out_bits: int, edge: str) -> Tensor:
+        total = a + b
+        out = total.clamp(*int_range(out_bits))
+        ctx.save_for_backward(total == out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        grad = grads[0] * ctx.saved_tensors[0]
+        return grad, grad, None, None
+
+    @staticmethod
+    def symbolic(g: Any, a: Any, b: Any, out_bits: int, edge: str) -> Any:
+        return _op(g, "Add", [a, b], out_bits_i=out_bits, edge_s=edge)
+
+
+class EmbedFn(torch.autograd.Function):
+    """Patch codes (B, N - 1, C) and content (N, C): class token in front, then patches plus content, saturating."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, content: Tensor, out_bits: int, edge: str) -> Tensor:
+        total = functional.pad(x, (0, 0, 1, 0)) + content
+        out = total.clamp(*int_range(out_bits))
+        ctx.save_for_backward(total == out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        grad = grads[0] * ctx.saved_tensors[0]
+        return grad[:, 1:], grad.sum(dim=0), None, None
+
+    @staticmethod
+    def symbolic(g: Any, x: Any, content: Any, out_bits: int, edge: str) -> Any:
+        batch, patches, channels = x.type().sizes()
+        return _op(g, "Embed", [x, content], [batch, patches + 1, channels], out_bits_i=out_bits, edge_s=edge)
+
+
+class RoundClamp(torch.autograd.Function):
+    """Real constants in code units -> codes, half_even, saturated; straight through inside the range."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, out_bits: int) -> Tensor:
+        low, high = int_range(out_bits)
+        rounded = x.round()
+        ctx.save_for_backward((rounded >= low) & (rounded <= high))
+        return rounded.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        return grads[0] * ctx.saved_tensors[0], None
+
+
+class SlidingWindow(nn.Module):
+    """Module form of SlidingWindowFn."""
+
+    def __init__(self, edge: str, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.edge, self.kernel, self.stride = edge, kernel, stride
+
+    def forward(self, image: Tensor) -> Tensor:
+        return SlidingWindowFn.apply(image, self.kernel, self.stride, self.edge)
+
+
+class Requant(nn.Module):
+    """Accumulators (..., channels) -> codes of out_bits.
+
+    Attributes:
+        mult, bias: Integers M and B, float64 (exact below 2**53), shape (channels,), or (1,) for one of all channels.
+        shift: Right shift.
+        factor, offset: The real values behind them while training, otherwise None.
+    """
+
+    mult: Tensor
+    bias: Tensor
+
+    def __init__(self, edge: str, channels: int, out_bits: int) -> None:
+        super().__init__()
+        self.edge, self.out_bits, self.shift = edge, out_bits, 1
+        self.register_buffer("mult", torch.zeros(channels, dtype=torch.float64))
+        self.register_buffer("bias", torch.zeros(channels, dtype=torch.float64))
+        self.factor: Tensor | None = None
+        self.offset: Tensor | None = None
+
+    def set_real(self, factor: Tensor, offset: Tensor) -> None:
+        """Take y = acc * factor + offset (in output codes), shape (channels,), and make M, B and shift of it."""
+        self.factor, self.offset = factor.double(), offset.double()
+        mult, self.shift = quantize_multiplier(self.factor.detach().numpy())
+        bias = half_even(self.offset.detach().numpy() * 2.0**self.shift)
+        self.set_integers(mult, bias, self.shift)
+
+    def set_integers(self, mult: np.ndarray, bias: np.ndarray, shift: int) -> None:
+        """Take M, B (int64, shape (channels,)) and shift."""
+        if np.abs(bias).max() >= FLOAT64_EXACT // 2:
+            raise ValueError(f"requant[{self.edge}]: B={int(np.abs(bias).max())} is not below 2**52; calibrate again")
+        self.mult = torch.from_numpy(mult.astype(np.float64))
+        self.bias = torch.from_numpy(bias.astype(np.float64))
+        self.shift = int(shift)
+
+    def forward(self, acc: Tensor) -> Tensor:
+        return RequantFn.apply(
+            acc, self.mult, self.bias, self.shift, self.out_bits, True, self.edge, self.factor, self.offset
+        )
+
+
+class LayerNorm(nn.Module):
+    """Module form of LayerNormFn; gamma and beta live in the requantization behind it."""
+
+    def __init__(self, edge: str) -> None:
+        super().__init__()
+        self.edge = edge
+
+    def forward(self, x: Tensor) -> Tensor:
+        return LayerNormFn.apply(x, self.edge)
+
+
+class Softmax(nn.Module):
+    """Softmax over the last axis of score codes (..., length).
+
+    Attributes:
+        table: exp table, float32 holding unsigned 12-bit integers, shape (256,).
+        scale: Real value of a score code while training, otherwise None.
+    """
+
+    table: Tensor
+
+    def __init__(self, edge: str, length: int) -> None:
+        super().__init__()
+        self.edge, self.length = edge, length
+        self.register_buffer("table", torch.zeros(256))
+        self.scale: Tensor | None = None
+        if length * 2**EXP_BITS > FLOAT32_EXACT:
+            raise ValueError(f"softmax[{edge}]: {length} scores, expected at most {FLOAT32_EXACT >> EXP_BITS}")
+
+    def set_real(self, scale: Tensor) -> None:
+        """Take the real value of one score code (scalar tensor)."""
+        self.scale = scale
+        self.table = torch.from_numpy(exp_table(float(scale.detach()))).float()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return SoftmaxFn.apply(x, self.table, self.length, self.edge, self.scale)
+
+
+class Gelu(nn.Module):
+    """GELU by table.
+
+    Attributes:
+        content: float32 holding signed integers of out_bits, shape (2**in_bits,), indexed by bit pattern.
+        slope, in_scale, out_scale: Real derivative in codes and real code values while training, otherwise None.
+    """
+
+    content: Tensor
+
+    def __init__(self, edge: str, in_bits: int, out_bits: int) -> None:
+        super().__init__()
+        self.edge, self.in_bits, self.out_bits = edge, in_bits, out_bits
+        self.register_buffer("content", torch.zeros(2**in_bits))
+        self.slope: Tensor | None = None
+        self.in_scale: Tensor | None = None
+        self.out_scale: Tensor | None = None
+
+    def set_real(self, in_scale: Tensor, out_scale: Tensor) -> None:
+        """Take the real values of one input and one output code (scalar tensors)."""
+        self.in_scale, self.out_scale = in_scale, out_scale
+        low, high = float(in_scale.detach()), float(out_scale.detach())
+        self.content = torch.from_numpy(gelu_table(low, high, self.in_bits, self.out_bits)).float()
+        pattern = torch.arange(2**self.in_bits)
+        code = torch.where(pattern >= 2 ** (self.in_bits - 1), pattern - 2**self.in_bits, pattern)
+        x = code.double() * low
+        cumulative = 0.5 * (1.0 + torch.erf(x / math.sqrt(2.0)))
+        density = torch.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
+        limits = int_range(self.out_bits)
+        inside = (x * cumulative / high).round().clamp(*limits) == (x * cumulative / high).round()
+        self.slope = ((cumulative + x * density) * (low / high) * inside).float()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return TableFn.apply(x, self.content, self.edge, self.slope, self.in_scale, self.out_scale)
+
+
+class Add(nn.Module):
+    """Module form of AddFn."""
+
+    def __init__(self, edge: str, out_bits: int) -> None:
+        super().__init__()
+        self.edge, self.out_bits = edge, out_bits
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return AddFn.apply(a, b, self.out_bits, self.edge)
+
+
+class Embed(nn.Module):
+    """Class token and position embedding.
+
+    Attributes:
+        content: Codes, float32, shape (tokens, channels); differentiable while training.
+    """
+
+    content: Tensor
+
+    def __init__(self, edge: str, tokens: int, channels: int, out_bits: int) -> None:
+        super().__init__()
+        self.edge, self.out_bits = edge, out_bits
+        self.register_buffer("content", torch.zeros(tokens, channels))
+
+    def set_real(self, content: Tensor, scale: Tensor) -> None:
+        """Take the real embedding (tokens, channels) and the real value of one residual code."""
+        self.content = RoundClamp.apply((content / scale).float(), self.out_bits)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return EmbedFn.apply(x, self.content, self.out_bits, self.edge)
+
+
+class CodeLinear(QuantLinear):
+    """Brevitas QuantLinear from integer codes to integer accumulators; its weight quantizer must have scale 1.
+
+    Where accumulators could leave the range in which float32 is exact, the product is taken in float64.
+    """
+
+    def __init__(self, edge: str, columns: int, rows: int, weight_quant: Any, **weight_keys: Any) -> None:
+        keys = {f"weight_{key}": item for key, item in weight_keys.items()}
+        super().__init__(columns, rows, bias=False, weight_quant=weight_quant, **keys)
+        self.edge = edge
+        self.wide = False
+
+    def set_bound(self, largest_sum: int, in_bits: int) -> None:
+        """Choose float32 or float64 from the largest sum of weight magnitudes in a row and the input's width."""
+        bound = largest_sum << (in_bits - 1)
+        if bound >= FLOAT64_EXACT:
+            raise ValueError(f"linear[{self.edge}]: accumulators may reach {bound}, float64 is exact below 2**53")
+        self.wide = bound >= FLOAT32_EXACT
+
+    def inner_forward_impl(self, x: Tensor, quant_weight: Tensor, quant_bias: Tensor | None) -> Tensor:
+        if self.wide:
+            return functional.linear(x.double(), quant_weight.double())
+        return functional.linear(x, quant_weight)
