@@ -170,7 +170,7 @@ def cells_by_unit(netlist: Mapping[str, Any], inside: Sequence[str] = ()) -> dic
     """Attribute every cell of a flattened netlist to an instance of its top module.
 
     Flattening keeps the instance path in front of the names of registers, memories and their nets. A cell belongs to
-    the unit in front of the net it drives or of its own name; an unnamed LUT to the unit of the first cell that reads it.
+    the unit in front of the net it drives or of its own name; an unnamed LUT to the unit of its first reader.
     What then still has no unit belongs to "top". Every cell is counted once, so the units add up to the whole.
 
     Args:
