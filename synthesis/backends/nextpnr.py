@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """nextpnr back end: an ECP5 netlist to a bitstream whose clock the routed design is known to reach.
 
-The clock is chosen after routing. The netlist's PLL makes the board's target clock and nextpnr optimizes for it; from
-the Fmax it reports, the fastest of the board's clock_mhz_options that is not above Fmax is taken, and the dividers of
-the PLL in nextpnr's text configuration are rewritten before ecppack. Nothing else depends on that clock: the UART runs on
-the oscillator. So no target needs a second run, and the timing is met at the clock that the PLL makes.
+The clock is chosen after routing. The netlist's PLL makes the board's target clock and nextpnr optimizes for it. From
+the Fmax it reports, the fastest of the board's clock_mhz_options that is not above Fmax is taken; the PLL's dividers in
+the text configuration are rewritten before ecppack. Nothing else depends on that clock: the UART runs on the
+oscillator. So no target needs a second run, and the timing is met at the clock that the PLL makes.
 """
 
 from __future__ import annotations
