@@ -1,0 +1,1 @@
+layernorm/layernorm.sv

@@ -1,0 +1,1 @@
+lookup/lookup.sv
