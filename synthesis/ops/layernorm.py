@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""VitrailLayerNorm: integer normalization; gamma and beta live in the requant behind it."""
+
+import numpy as np
+from qonnx.core.modelwrapper import ModelWrapper
+
+from sim.golden.layernorm import Z_BITS, layernorm, rsqrt_table
+from synthesis.ops.base import (
+    Cost,
+    Instance,
+    Stream,
+    UnitRtl,
+    VitrailOp,
+    hex_words,
+    int_type,
+    memory_blocks,
+    vitrail_op,
+)
+
+
+@vitrail_op
+class VitrailLayerNorm(VitrailOp):
+    """Normalize each token over its channels.
+
+    Input: (1, tokens, channels) of x_bits; output: z of 16 bits.
+    Estimate: 700 LUTs and 8 DSPs for squares, sums, reciprocal square root and scaling; two tokens are buffered.
+    """
+
+    attributes = {"tokens": ("i", True, 0), "channels": ("i", True, 0), "x_bits": ("i", True, 12)}
+
+    def streams_in(self) -> list[Stream]:
+        return [Stream(int_type(self.get("x_bits")), (self.get("tokens"), self.get("channels")))]
+
+    def streams_out(self) -> list[Stream]:
+        return [Stream(int_type(Z_BITS), self.streams_in()[0].shape)]
+
+    def golden(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        return [layernorm(*inputs)]
+
+    def get_exp_cycles(self) -> int:
+        return self.get("tokens") * self.get("channels")
+
+    def cost(self, fpgapart: str) -> Cost:
+        return Cost(700, 8, memory_blocks(self.get("x_bits"), 2 * self.get("channels")) + memory_blocks(16, 192))
+
+    def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
+        file = "rsqrt.hex"
+        params = {"X_BITS": self.get("x_bits"), "C_MAX": self.get("channels"), "INIT_FILE": file}
+        ports = {"s_axis": "in0", "m_axis": "out0"}
+        unit = Instance("layernorm", "", params, ports, {"cfg_channels": self.get("channels")})
+        return UnitRtl([unit], {}, {file: hex_words([int(v) for v in rsqrt_table()], 16)})

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""VitrailRequant: requantization as rom + requant, with reorder behind it when tokens come in tiles."""
+
+import numpy as np
+from qonnx.core.datatype import BaseDataType
+from qonnx.core.modelwrapper import ModelWrapper
+
+from quant.intmath import signed_bits
+from sim.golden.requant import requant
+from synthesis.ops.base import (
+    Cost,
+    Instance,
+    Stream,
+    UnitRtl,
+    VitrailOp,
+    check_range,
+    code_bits,
+    ecp5,
+    hex_words,
+    int_type,
+    memory_blocks,
+    memory_luts,
+    vitrail_op,
+)
+
+MULT_BITS = 17
+
+
+@vitrail_op
+class VitrailRequant(VitrailOp):
+    """y = clip((acc * M + B + 2**(shift-1)) >> shift), one element per cycle.
+
+    Inputs: accumulators (1, tokens, channels), M and B of shape (channels,) or (1,). `lane` holds, for every channel,
+    the lane inside its group of PE rows (empty: lane = channel modulo PE).
+    Estimate: the multiplier takes one DSP for accumulators up to 18 bits on ECP5 (27 on UltraScale+) and two above;
+    LUTs: accumulator latch and lane multiplexer (PE > 1), bias adder, rounding and saturation; ROM as memory.
+    """
+
+    attributes = {
+        "tokens": ("i", True, 0),
+        "channels": ("i", True, 0),
+        "PE": ("i", False, 1),
+        "tile": ("i", False, 1),
+        "acc_bits": ("i", True, 32),
+        "acc_signed": ("i", False, 1),
+        "bias_bits": ("i", False, 32),
+        "shift": ("i", True, 1),
+        "out_bits": ("i", True, 8),
+        "out_signed": ("i", False, 1),
+        "lane": ("ints", False, []),
+        "param_words": ("i", False, 0),
+    }
+
+    def streams_in(self) -> list[Stream]:
+        shape = (self.get("tokens"), self.get("channels"))
+        return [Stream(int_type(self.get("acc_bits")), shape, self.get("PE"))]
+
+    def streams_out(self) -> list[Stream]:
+        return [Stream(int_type(self.get("out_bits"), bool(self.get("out_signed"))), self.streams_in()[0].shape)]
+
+    def adopt_input_datatype(self, index: int, found: BaseDataType) -> None:
+        if not found.is_integer() or not found.signed():
+            super().adopt_input_datatype(index, found)
+        self.set_nodeattr("acc_bits", code_bits(found))
+
+    def golden(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        acc, mult, bias = inputs
+        return [requant(acc, mult, bias, self.get("shift"), self.get("out_bits"), bool(self.get("out_signed")))]
+
+    def get_exp_cycles(self) -> int:
+        return self.get("tokens") * self.get("channels")
+
+    @property
+    def lane_bits(self) -> int:
+        """Width of the lane field."""
+        return max(1, (self.get("PE") - 1).bit_length())
+
+    @property
+    def param_width(self) -> int:
+        """Width of one parameter word {lane, bias, mult}."""
+        return self.lane_bits + self.get("bias_bits") + MULT_BITS
+
+    def cost(self, fpgapart: str) -> Cost:
+        pe, acc, bias = self.get("PE"), self.get("acc_bits"), self.get("bias_bits")
+        direct = 18 if ecp5(fpgapart) else 27
+        lut = 60 + bias + 2 * self.get("out_bits") + (pe * acc if pe > 1 else 0)
+        rom = (self.param_width, self.get("param_words") or self.get("channels"))
+        lut += memory_luts(*rom) // 3
+        bram = memory_blocks(*rom)
+        if self.get("tile") > 1:
+            bram += memory_blocks(self.get("out_bits"), 2 * self.get("tile") * self.get("channels"))
+        return Cost(lut, 1 if acc <= direct else 2, bram)
+
+    def finish_constants(self, model: ModelWrapper) -> None:
+        """Minimal bias width, and the number of parameter words (1 when all rows share one word)."""
+        bias = self.constant(model, 2)
+        mult = self.constant(model, 1)
+        self.set_nodeattr("bias_bits", max(2, signed_bits(int(bias.min()), int(bias.max()))))
+        self.set_nodeattr("param_words", len(self._words(mult, bias)))
+
+    def _words(self, mult: np.ndarray, bias: np.ndarray) -> list[int]:
+        channels, pe, bias_bits = self.get("channels"), self.get("PE"), self.get("bias_bits")
+        check_range(f"{self.onnx_node.name} M", mult, MULT_BITS)
+        check_range(f"{self.onnx_node.name} B", bias, bias_bits)
+        lane = np.array(self.get("lane") or [c % pe for c in range(channels)], dtype=np.int64)
+        mult, bias = np.broadcast_to(mult, channels), np.broadcast_to(bias, channels)
+        mult_mask, bias_mask = (1 << MULT_BITS) - 1, (1 << bias_bits) - 1
+        words = [
+            (int(m) & mult_mask) | ((int(b) & bias_mask) << MULT_BITS) | (int(p) << (MULT_BITS + bias_bits))
+            for m, b, p in zip(mult, bias, lane, strict=True)
+        ]
+        return words[:1] if len(set(words)) == 1 else words
+
+    def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
+        pe, tile, tokens, channels = (self.get(key) for key in ("PE", "tile", "tokens", "channels"))
+        words = self._words(self.constant(model, 1), self.constant(model, 2))
+        file = f"{name}_param.hex"
+        rom = Instance(
+            "rom", "rom", {"WIDTH": self.param_width, "DEPTH": len(words), "INIT_FILE": file}, {"m_axis": "param"}
+        )
+        unit = Instance(
+            "requant",
+            "",
+            {
+                "PE": pe,
+                "ACC_BITS": self.get("acc_bits"),
+                "MULT_BITS": MULT_BITS,
+                "BIAS_BITS": self.get("bias_bits"),
+                "OUT_BITS": self.get("out_bits"),
+                "OUT_SIGNED": self.get("out_signed"),
+                "LANE_BITS": self.lane_bits,
+                "T_MAX": tile,
+            },
+            {"s_axis": "in0", "s_axis_param": "param", "m_axis": "out0" if tile == 1 else "tiled"},
+            {"cfg_shift": self.get("shift"), "cfg_rows": channels, "cfg_tile": tile, "cfg_tokens": tokens},
+        )
+        instances, wires = [rom, unit], {"param": self.param_width}
+        if tile > 1:
+            wires["tiled"] = self.get("out_bits")
+            params = {"ELEM_BITS": self.get("out_bits"), "PE": pe, "ROWS_MAX": channels, "T_MAX": tile}
+            cfg = {"cfg_rows": channels, "cfg_tile": tile, "cfg_tokens": tokens}
+            instances.append(Instance("reorder", "reorder", params, {"s_axis": "tiled", "m_axis": "out0"}, cfg))
+        return UnitRtl(instances, wires, {file: hex_words(words, self.param_width)})

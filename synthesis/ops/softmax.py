@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""VitrailSoftmax: integer softmax over consecutive rows of `length` scores."""
+
+import numpy as np
+from qonnx.core.modelwrapper import ModelWrapper
+
+from sim.golden.softmax import EXP_BITS, OUT_BITS, softmax
+from synthesis.ops.base import (
+    Cost,
+    Instance,
+    Stream,
+    UnitRtl,
+    VitrailOp,
+    check_range,
+    hex_words,
+    int_type,
+    memory_blocks,
+    vitrail_op,
+)
+
+
+@vitrail_op
+class VitrailSoftmax(VitrailOp):
+    """Probabilities of every row of scores.
+
+    Inputs: score codes (1, tokens, rows*length), signed 8 bits; exponential table (256,). Output: unsigned 8 bits.
+    Estimate: 450 LUTs and 2 DSPs; block RAM for the table and for two rows.
+    """
+
+    attributes = {"tokens": ("i", True, 0), "channels": ("i", True, 0), "length": ("i", True, 1)}
+
+    def streams_in(self) -> list[Stream]:
+        return [Stream(int_type(8), (self.get("tokens"), self.get("channels")))]
+
+    def streams_out(self) -> list[Stream]:
+        return [Stream(int_type(OUT_BITS, signed=False), self.streams_in()[0].shape)]
+
+    def golden(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        return [softmax(*inputs, self.get("length"))]
+
+    def get_exp_cycles(self) -> int:
+        return self.get("tokens") * self.get("channels")
+
+    def cost(self, fpgapart: str) -> Cost:
+        rows = memory_blocks(8, 2 * self.get("length")) + memory_blocks(EXP_BITS, 2 * self.get("length"))
+        return Cost(450, 2, rows + memory_blocks(EXP_BITS, 256))
+
+    def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
+        table = self.constant(model, 1)
+        check_range(f"{self.onnx_node.name} table", table, EXP_BITS, signed=False)
+        file = f"{name}_exp.hex"
+        unit = Instance(
+            "softmax",
+            "",
+            {"L_MAX": self.get("length"), "INIT_FILE": file},
+            {"s_axis": "in0", "m_axis": "out0"},
+            {"cfg_length": self.get("length")},
+            tie={"wr_en": "1'b0", "wr_addr": "8'd0", "wr_data": f"{EXP_BITS}'d0"},
+        )
+        return UnitRtl([unit], {}, {file: hex_words([int(v) for v in table], EXP_BITS)})

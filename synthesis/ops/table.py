@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""VitrailTable: one output code for every input code (GELU)."""
+
+import numpy as np
+from qonnx.core.modelwrapper import ModelWrapper
+
+from quant.intmath import pack_words
+from sim.golden.table import table
+from synthesis.ops.base import (
+    Cost,
+    Instance,
+    Stream,
+    UnitRtl,
+    VitrailOp,
+    check_range,
+    hex_words,
+    int_type,
+    memory_blocks,
+    vitrail_op,
+)
+
+
+@vitrail_op
+class VitrailTable(VitrailOp):
+    """Look every code up.
+
+    Inputs: codes (1, tokens, channels), content (2**in_bits,). Estimate: 20 LUTs and the table's block RAM.
+    """
+
+    attributes = {
+        "tokens": ("i", True, 0),
+        "channels": ("i", True, 0),
+        "in_bits": ("i", True, 8),
+        "out_bits": ("i", True, 8),
+    }
+
+    def streams_in(self) -> list[Stream]:
+        return [Stream(int_type(self.get("in_bits")), (self.get("tokens"), self.get("channels")))]
+
+    def streams_out(self) -> list[Stream]:
+        return [Stream(int_type(self.get("out_bits")), self.streams_in()[0].shape)]
+
+    def golden(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        return [table(*inputs)]
+
+    def get_exp_cycles(self) -> int:
+        return self.get("tokens") * self.get("channels")
+
+    def cost(self, fpgapart: str) -> Cost:
+        return Cost(20, 0, memory_blocks(self.get("out_bits"), 2 ** self.get("in_bits")))
+
+    def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
+        in_bits, out_bits = self.get("in_bits"), self.get("out_bits")
+        content = self.constant(model, 1)
+        check_range(f"{self.onnx_node.name} content", content, out_bits)
+        file = f"{name}_table.hex"
+        unit = Instance(
+            "lookup",
+            "",
+            {"IN_BITS": in_bits, "OUT_BITS": out_bits, "INIT_FILE": file},
+            {"s_axis": "in0", "m_axis": "out0"},
+            tie={"wr_en": "1'b0", "wr_addr": f"{in_bits}'d0", "wr_data": f"{out_bits}'d0"},
+        )
+        return UnitRtl([unit], {}, {file: hex_words(pack_words(content[:, None], out_bits), out_bits)})
