@@ -130,6 +130,8 @@ class VitrailRequant(VitrailOp):
                 "OUT_SIGNED": self.get("out_signed"),
                 "LANE_BITS": self.lane_bits,
                 "T_MAX": tile,
+                "TARGET": "TARGET",
+                "ROWS_MAX": channels,
             },
             {"s_axis": "in0", "s_axis_param": "param", "m_axis": "out0" if tile == 1 else "tiled"},
             {"cfg_shift": self.get("shift"), "cfg_rows": channels, "cfg_tile": tile, "cfg_tokens": tokens},

@@ -24,7 +24,7 @@ class VitrailSoftmax(VitrailOp):
     """Probabilities of every row of scores.
 
     Inputs: score codes (1, tokens, rows*length), signed 8 bits; exponential table (256,). Output: unsigned 8 bits.
-    Estimate: 450 LUTs and 2 DSPs; block RAM for the table and for two rows.
+    A row takes max(length + 7, 22) cycles. Estimate: 450 LUTs and 2 DSPs; block RAM for the table and for two rows.
     """
 
     attributes = {"tokens": ("i", True, 0), "channels": ("i", True, 0), "length": ("i", True, 1)}
@@ -39,7 +39,8 @@ class VitrailSoftmax(VitrailOp):
         return [softmax(*inputs, self.get("length"))]
 
     def get_exp_cycles(self) -> int:
-        return self.get("tokens") * self.get("channels")
+        length = self.get("length")
+        return self.get("tokens") * self.get("channels") // length * max(length + 7, 22)
 
     def cost(self, fpgapart: str) -> Cost:
         rows = memory_blocks(8, 2 * self.get("length")) + memory_blocks(EXP_BITS, 2 * self.get("length"))
