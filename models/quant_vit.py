@@ -377,6 +377,35 @@ class QuantViT(ViTGraph):
         return IntegerViT(self.dims, self.bits, self.integer_constants(), self.real_scales())
 
 
+def constant_shapes(dims: ViTDims, bits: BitWidths) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of what QuantViT.integer_constants returns."""
+    dim, hidden = dims.embed_dim, dims.mlp_dim
+    shapes: dict[str, tuple[int, ...]] = {"embed.content": (dims.tokens, dim)}
+
+    def requant(edge: str, channels: int) -> None:
+        shapes.update({f"{edge}.mult": (channels,), f"{edge}.bias": (channels,), f"{edge}.shift": ()})
+
+    def linear(name: str, columns: int, rows: int, edge: str = "") -> None:
+        shapes.update({f"{name}.weight": (rows, columns), f"{name}.scheme": (rows,)})
+        requant(edge or name, rows)
+
+    linear("patch_embed.proj", dims.patch_values, dim)
+    for block in (f"blocks.{i}" for i in range(dims.depth)):
+        requant(f"{block}.norm1", dim)
+        linear(f"{block}.attn.qkv", dim, 3 * dim)
+        requant(f"{block}.attn.scores", 1)
+        shapes[f"{block}.attn.probabilities.table"] = (256,)
+        requant(f"{block}.attn.mix", 1)
+        linear(f"{block}.attn.proj", dim, dim)
+        requant(f"{block}.norm2", dim)
+        linear(f"{block}.mlp.fc1", dim, hidden)
+        shapes[f"{block}.mlp.gelu.table"] = (2**bits.activation,)
+        linear(f"{block}.mlp.fc2", hidden, dim)
+    requant("norm", dim)
+    linear("head", dim, dims.num_classes, "logits")
+    return shapes
+
+
 def scale_names(dims: ViTDims) -> list[str]:
     """Edges with a scale of their own; all residual edges share `residual`."""
     block = ("norm1", "attn.q", "attn.k", "attn.v", "attn.scores", "attn.mix", "norm2", "mlp.fc1", "mlp.gelu")
@@ -413,7 +442,9 @@ def float_edges(tensors: Mapping[str, Tensor], dims: ViTDims, images: Tensor) ->
     for i in range(dims.depth):
         edge = f"blocks.{i}"
         parts = linear(f"{edge}.attn.qkv", norm(f"{edge}.norm1", x)).split(dims.embed_dim, dim=-1)
-        q, k, v = (keep(f"{edge}.attn.{n}", p).reshape(shape).transpose(1, 2) for n, p in zip("qkv", parts, strict=True))
+        for part, value in zip("qkv", parts, strict=True):
+            keep(f"{edge}.attn.{part}", value)
+        q, k, v = (value.reshape(shape).transpose(1, 2) for value in parts)
         scores = keep(f"{edge}.attn.scores", q @ k.transpose(2, 3) * dims.head_dim**-0.5)
         mixed = keep(f"{edge}.attn.mix", scores.softmax(dim=-1) @ v).transpose(1, 2).reshape(x.shape)
         x = keep("residual", x + keep("residual", linear(f"{edge}.attn.proj", mixed)))

@@ -107,7 +107,7 @@ def _rename(wrapper: ModelWrapper, old: str, new: str) -> None:
 
 
 def _name_edges(wrapper: ModelWrapper) -> None:
-    """Name nodes and tensors after the layers: ours by their `edge` attribute, the standard ones by their neighbours."""
+    """Name nodes and tensors after the layers: ours by their `edge` attribute, standard ones by neighbours."""
     graph = wrapper.graph
     for node in graph.node:
         if node.domain == DOMAIN:
@@ -261,7 +261,8 @@ def _product_type(wrapper: ModelWrapper, node: NodeProto) -> BaseDataType:
     """Smallest type of the accumulators: by each row's weights where they are known, by types otherwise."""
     left = wrapper.get_tensor_datatype(node.input[0])
     weight, source = None, node.input[1]
-    while (producer := wrapper.find_producer(source)) is not None and producer.op_type in ("Transpose", "Cast", "Quant"):
+    views = ("Transpose", "Cast", "Quant")
+    while (producer := wrapper.find_producer(source)) is not None and producer.op_type in views:
         source = producer.input[0]
         weight = wrapper.get_initializer(source)
     if weight is not None:
@@ -277,7 +278,7 @@ def _product_type(wrapper: ModelWrapper, node: NodeProto) -> BaseDataType:
 
 
 def execute(wrapper: ModelWrapper, codes: np.ndarray) -> np.ndarray:
-    """Run an exported model on image codes (batch, H, W, C) with qonnx; returns logits codes, int64 (batch, classes)."""
+    """Run an exported model on image codes (batch, H, W, C) with qonnx; returns int64 logits codes (batch, classes)."""
     from qonnx.core.onnx_exec import execute_onnx
 
     out = execute_onnx(wrapper, {"image": codes.astype(np.float32)})["logits"]

@@ -447,7 +447,8 @@ class CodeLinear(QuantLinear):
             raise ValueError(f"linear[{self.edge}]: accumulators may reach {bound}, float64 is exact below 2**53")
         self.wide = bound >= FLOAT32_EXACT
 
-    def inner_forward_impl(self, x: Tensor, quant_weight: Tensor, quant_bias: Tensor | None) -> Tensor:
+    def inner_forward_impl(self, x: Tensor, quant_weight: Any, quant_bias: Tensor | None) -> Tensor:
+        weight = quant_weight.value if hasattr(quant_weight, "value") else quant_weight
         if self.wide:
-            return functional.linear(x.double(), quant_weight.double())
-        return functional.linear(x, quant_weight)
+            return functional.linear(x.double(), weight.double())
+        return functional.linear(x, weight)

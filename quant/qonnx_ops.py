@@ -17,7 +17,7 @@ from qonnx.custom_op.base import CustomOp
 from quant.intmath import signed_bits
 from sim.golden import add, embed, layernorm, requant, softmax, swu, table
 
-__all__ = ["SlidingWindow", "Requant", "LayerNorm", "Softmax", "Table", "Add", "Embed"]
+__all__ = ["Add", "Embed", "LayerNorm", "Requant", "SlidingWindow", "Softmax", "Table"]
 
 
 class IntegerOp(CustomOp):
@@ -45,7 +45,8 @@ class IntegerOp(CustomOp):
         integers = [values.astype(np.int64) for values in inputs]
         for name, values, codes in zip(self.onnx_node.input, inputs, integers, strict=True):
             if not np.array_equal(values, codes):
-                raise ValueError(f"{self.onnx_node.op_type}[{self.onnx_node.name}]: {name} holds values that are no integers")
+                op = f"{self.onnx_node.op_type}[{self.onnx_node.name}]"
+                raise ValueError(f"{op}: {name} holds values that are no integers")
         context[self.onnx_node.output[0]] = self.compute(integers).astype(np.float32)
 
     def make_shape_compatible_op(self, model: Any) -> NodeProto:

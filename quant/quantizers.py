@@ -119,7 +119,7 @@ class RowSchemeWeightQuant(ExtendedInjector):
 
     @value
     def tensor_quant(
-        tracked_parameter_list: list[Tensor],
+        tracked_parameter_list: list[Tensor],  # noqa: N805, an injector passes what its arguments name
         bits: int,
         scheme: str,
         row_group: int,
@@ -150,5 +150,5 @@ class IntegerWeightQuant(ExtendedInjector):
     bit_width = 8
 
     @value
-    def tensor_quant(bit_width: int) -> nn.Module:
+    def tensor_quant(bit_width: int) -> nn.Module:  # noqa: N805
         return IntegerQuant(bit_width)

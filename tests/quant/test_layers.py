@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Torch forms of the integer ops equal the golden models code by code, and their gradients that of the real functions."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from quant import layers
+from quant.intmath import int_range, quantize_multiplier
+from sim.golden.add import add
+from sim.golden.embed import embed
+from sim.golden.layernorm import layernorm
+from sim.golden.mvu import mvu
+from sim.golden.requant import requant
+from sim.golden.softmax import exp_table, softmax
+from sim.golden.swu import swu
+from sim.golden.table import gelu_table, table
+
+SEED = 11
+
+
+def codes(rng, bits, shape):
+    """Random signed codes of which every tenth is the smallest, the largest or zero."""
+    low, high = int_range(bits)
+    values = rng.integers(low, high + 1, shape)
+    corners = rng.choice([low, high, 0], shape)
+    return np.where(rng.random(shape) < 0.1, corners, values)
+
+
+def as_float(values):
+    return torch.from_numpy(np.asarray(values, dtype=np.float32))
+
+
+def check(got, want):
+    np.testing.assert_array_equal(got.detach().numpy(), want, err_msg=f"seed {SEED}")
+
+
+def test_sliding_window_matches_golden():
+    image = codes(np.random.default_rng(SEED), 8, (2, 12, 12, 3))
+    check(layers.SlidingWindowFn.apply(as_float(image), 5, 3, "p")[:, :9], swu(image, 5, 3)[:, :9])
+
+
+@pytest.mark.parametrize("out_bits", [2, 4, 8, 12, 16])
+def test_requant_matches_golden(out_bits):
+    rng = np.random.default_rng(SEED)
+    acc = codes(rng, 24, (3, 50, 8))
+    mult, shift = quantize_multiplier(rng.normal(size=8) * 2.0 ** (out_bits - 24))
+    bias = rng.integers(-(2**33), 2**33, 8)
+    module = layers.Requant("e", 8, out_bits)
+    module.set_integers(mult, bias, shift)
+    check(module(as_float(acc)), requant(acc, mult, bias, shift, out_bits))
+
+
+def test_requant_every_tie_goes_up():
+    acc = np.arange(-(2**10), 2**10).reshape(-1, 1)
+    for shift in (1, 3):
+        module = layers.Requant("e", 1, 8)
+        module.set_integers(np.array([1]), np.array([0]), shift)
+        check(module(as_float(acc)), requant(acc, np.array([1]), np.array([0]), shift, 8))
+    module.set_integers(np.array([1]), np.array([0]), 1)
+    assert module(torch.tensor([[-5.0], [-1.0], [1.0], [5.0]])).flatten().tolist() == [-2.0, 0.0, 1.0, 3.0]
+
+
+def test_requant_widest_products_stay_exact():
+    acc = np.array([[2.0**30 - 1, -(2.0**30), 2.0**30 - 3]]).astype(np.int64)
+    mult, bias = np.array([65535, -65535, 65533]), np.array([2**40 + 1, -(2**40) - 1, 1])
+    module = layers.Requant("e", 3, 16)
+    module.set_integers(mult, bias, 31)
+    check(module(torch.from_numpy(acc.astype(np.float64))), requant(acc, mult, bias, 31, 16))
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("channels", [4, 64, 96])
+def test_layernorm_matches_golden(bits, channels):
+    rng = np.random.default_rng(SEED)
+    x = codes(rng, bits, (200, channels))
+    low, high = int_range(bits)
+    x[:5] = np.array([[0], [low], [high], [1], [-1]])  # no variance
+    x[5, :] = 0
+    x[5, 0] = 1  # smallest variance
+    x[6] = np.where(np.arange(channels) % 2, low, high)  # largest variance
+    x[7:60] = rng.integers(-3, 4, (53, channels))
+    check(layers.LayerNormFn.apply(as_float(x), "e"), layernorm(x))
+
+
+@pytest.mark.parametrize("length", [1, 5, 17, 197])
+@pytest.mark.parametrize("scale", [1e-4, 0.03, 2.0])
+def test_softmax_matches_golden(length, scale):
+    rng = np.random.default_rng(SEED)
+    x = codes(rng, 8, (40, 2 * length))
+    x[0] = 127
+    content = exp_table(scale)
+    check(layers.SoftmaxFn.apply(as_float(x), as_float(content), length, "e", None), softmax(x, content, length))
+
+
+@pytest.mark.parametrize("bits", range(2, 9))
+def test_table_matches_golden(bits):
+    x = np.arange(*int_range(bits)).tolist() + [int_range(bits)[1]]
+    content = gelu_table(0.05, 0.03, bits, 8)
+    check(layers.TableFn.apply(as_float(x), as_float(content), "e", None, None, None), table(np.array(x), content))
+
+
+def test_add_and_embed_match_golden():
+    rng = np.random.default_rng(SEED)
+    a, b = codes(rng, 12, (4, 9, 16)), codes(rng, 12, (4, 9, 16))
+    check(layers.AddFn.apply(as_float(a), as_float(b), 12, "e"), add(a, b, 12))
+    content = codes(rng, 12, (10, 16))
+    check(layers.EmbedFn.apply(as_float(a), as_float(content), 12, "e"), embed(a, content, 12))
+
+
+def test_linear_takes_float64_where_float32_is_not_exact():
+    from quant.quantizers import IntegerWeightQuant
+
+    rng = np.random.default_rng(SEED)
+    weight, x = rng.integers(-(2**14), 2**14 + 1, (8, 300)), codes(rng, 8, (20, 300))
+    layer = layers.CodeLinear("e", 300, 8, IntegerWeightQuant, bit_width=16)
+    layer.set_bound(int(np.abs(weight).sum(axis=1).max()), 8)
+    assert layer.wide
+    with torch.no_grad():
+        layer.weight.copy_(as_float(weight))
+        check(layer(as_float(x)), mvu(x, weight))
+    with pytest.raises(ValueError, match=r"linear\[e\]: accumulators may reach"):
+        layer.set_bound(2**50, 8)
+
+
+def test_gradients_follow_the_real_functions():
+    generator = torch.Generator().manual_seed(SEED)
+    x = torch.randint(-1000, 1000, (5, 32), generator=generator).float().requires_grad_()
+    direction = torch.randn(5, 32, generator=generator)
+    (layers.LayerNormFn.apply(x, "e") * direction).sum().backward()
+    real = x.detach().clone().requires_grad_()
+    (torch.nn.functional.layer_norm(real, (32,), eps=0.0) * 1024 * direction).sum().backward()
+    torch.testing.assert_close(x.grad, real.grad, rtol=1e-2, atol=1e-2)
+
+    scale = torch.tensor(0.02, dtype=torch.float64, requires_grad=True)
+    scores = torch.randint(-128, 128, (6, 17), generator=generator).float().requires_grad_()
+    module = layers.Softmax("e", 17)
+    module.set_real(scale)
+    direction = torch.randn(6, 17, generator=generator)
+    (module(scores) * direction).sum().backward()
+    real, factor = scores.detach().clone().requires_grad_(), torch.tensor(0.02, requires_grad=True)
+    ((real * factor).softmax(-1) * 256 * direction).sum().backward()
+    torch.testing.assert_close(scores.grad, real.grad, rtol=0.05, atol=0.02)
+    torch.testing.assert_close(scale.grad.float(), factor.grad, rtol=0.05, atol=20.0)
+
+
+def test_gelu_gradients_follow_the_real_function():
+    low, high = torch.tensor(0.03, requires_grad=True), torch.tensor(0.03, requires_grad=True)
+    x = torch.arange(-128.0, 128.0).requires_grad_()
+    module = layers.Gelu("e", 8, 8)
+    module.set_real(low, high)
+    module(x).sum().backward()
+    real = x.detach().clone().requires_grad_()
+    a, b = torch.tensor(0.03, requires_grad=True), torch.tensor(0.03, requires_grad=True)
+    (torch.nn.functional.gelu(real * a) / b).sum().backward()
+    torch.testing.assert_close(x.grad, real.grad, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(low.grad, a.grad, rtol=1e-2, atol=1.0)
+    torch.testing.assert_close(high.grad, b.grad, rtol=1e-2, atol=1.0)
+
+
+def test_requant_gradient_stops_where_codes_saturate():
+    acc = torch.tensor([[-5000.0, 10.0, 5000.0]], requires_grad=True)
+    factor = torch.tensor([0.1, 0.1, 0.1], dtype=torch.float64, requires_grad=True)
+    offset = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    module = layers.Requant("e", 3, 8)
+    module.set_real(factor, offset)
+    module(acc).sum().backward()
+    assert acc.grad.tolist() == [[0.0, pytest.approx(0.1), 0.0]]
+    assert factor.grad.tolist() == [0.0, 10.0, 0.0] and offset.grad.tolist() == [0.0, 1.0, 0.0]
+
+
+def test_requant_refuses_bias_out_of_range():
+    with pytest.raises(ValueError, match=r"requant\[e\]: B=9007199254740992 is not below 2\*\*52"):
+        layers.Requant("e", 1, 8).set_integers(np.array([1]), np.array([2**53]), 1)
+
+
+def test_softmax_refuses_rows_that_are_too_long():
+    with pytest.raises(ValueError, match=r"softmax\[e\]: 4097 scores, expected at most 4096"):
+        layers.Softmax("e", 4097)
+    assert math.log2(layers.FLOAT32_EXACT) == 24
