@@ -1,0 +1,2 @@
+skid/skid.sv
+fifo/fifo.sv

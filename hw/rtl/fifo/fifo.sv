@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// fifo: stream FIFO that holds exactly DEPTH beats.
+// Latency  : clk cycles from the first beat in to its m_axis_tvalid: 1 at DEPTH 2, 2 up to 32, 3 above.
+//            Throughput: 1 beat per cycle. Back pressure: full, s_axis_tready and m_axis_* are registers.
+// Resources: DEPTH 2: skid; up to 32: LUT RAM and an output register; above: block RAM and an output register.
+// Simulation: peak = largest number of beats inside since reset, for the sizing of FIFOs.
+// Test     : tests/hw/test_fifo.py
+`default_nettype none
+module fifo #(
+    // Width of a beat in bits
+    parameter int unsigned WIDTH = 8,
+    // Beats held, 2 or more
+    parameter int unsigned DEPTH = 16
+) (
+    input  wire logic             clk,
+    input  wire logic             rst,
+    input  wire logic [WIDTH-1:0] s_axis_tdata,
+    input  wire logic             s_axis_tvalid,
+    output logic                  s_axis_tready,
+    output logic      [WIDTH-1:0] m_axis_tdata,
+    output logic                  m_axis_tvalid,
+    input  wire logic             m_axis_tready
+);
+  if (WIDTH < 1) begin : gen_check_width
+    $error("fifo: WIDTH=%0d must be at least 1", WIDTH);
+  end
+  if (DEPTH < 2) begin : gen_check_depth
+    $error("fifo: DEPTH=%0d must be at least 2", DEPTH);
+  end
+
+  if (DEPTH <= 2) begin : gen_skid
+    skid #(.WIDTH(WIDTH)) skid_i (
+        .clk, .rst, .s_axis_tdata, .s_axis_tvalid, .s_axis_tready, .m_axis_tdata, .m_axis_tvalid, .m_axis_tready
+    );
+  end else begin : gen_memory
+    // Registers behind the memory hold STAGES of the DEPTH beats
+    localparam int unsigned STAGES = DEPTH > 32 ? 2 : 1;
+    localparam int unsigned WORDS = DEPTH - STAGES;
+    localparam int unsigned ADDR_BITS = $clog2(WORDS);
+    localparam int unsigned COUNT_BITS = $clog2(WORDS + 1);
+    localparam logic [ADDR_BITS-1:0] LAST = ADDR_BITS'(WORDS - 1);
+
+    logic [COUNT_BITS-1:0] count_q;  // beats in the memory
+    logic [ADDR_BITS-1:0] wr_addr_q, rd_addr_q;
+    logic ready_q, filled_q, out_valid_q;
+    wire push = s_axis_tvalid && ready_q;
+    wire out_free = !out_valid_q || m_axis_tready;
+    wire fetch;  // a beat leaves the memory
+
+    assign s_axis_tready = ready_q;
+    assign m_axis_tvalid = out_valid_q;
+
+    wire [COUNT_BITS-1:0] count_d = count_q + {{COUNT_BITS - 1{fetch && !push}}, fetch != push};
+    always_ff @(posedge clk) begin
+      if (rst) begin
+        ready_q   <= 1'b0;
+        filled_q  <= 1'b0;
+        count_q   <= '0;
+        wr_addr_q <= '0;
+        rd_addr_q <= '0;
+      end else begin
+        ready_q  <= count_d != COUNT_BITS'(WORDS);
+        filled_q <= count_d != '0;
+        count_q  <= count_d;
+        if (push) wr_addr_q <= wr_addr_q == LAST ? '0 : wr_addr_q + 1'b1;
+        if (fetch) rd_addr_q <= rd_addr_q == LAST ? '0 : rd_addr_q + 1'b1;
+      end
+    end
+
+    // filled_q lags a write by one cycle, so no read meets a write of the same word
+    if (STAGES == 1) begin : gen_lut_ram
+      (* ram_style = "distributed" *) logic [WIDTH-1:0] words[WORDS];
+      assign fetch = filled_q && out_free;
+      always_ff @(posedge clk) begin
+        if (push) words[wr_addr_q] <= s_axis_tdata;
+        if (out_free) m_axis_tdata <= words[rd_addr_q];
+        if (rst) out_valid_q <= 1'b0;
+        else if (out_free) out_valid_q <= filled_q;
+      end
+    end else begin : gen_block_ram
+      (* ram_style = "block", no_rw_check *) logic [WIDTH-1:0] words[WORDS];
+      logic [WIDTH-1:0] word_q;
+      logic word_valid_q;
+      wire  word_free = !word_valid_q || out_free;
+      assign fetch = filled_q && word_free;
+      always_ff @(posedge clk) begin
+        if (push) words[wr_addr_q] <= s_axis_tdata;
+        if (word_free) word_q <= words[rd_addr_q];
+        if (out_free) m_axis_tdata <= word_q;
+        if (rst) begin
+          word_valid_q <= 1'b0;
+          out_valid_q  <= 1'b0;
+        end else begin
+          if (word_free) word_valid_q <= filled_q;
+          if (out_free) out_valid_q <= word_valid_q;
+        end
+      end
+    end
+  end
+
+`ifndef SYNTHESIS
+  int unsigned peak  /* verilator public_flat_rd */;
+  int unsigned inside_q;  // beats inside the unit
+  always_ff @(posedge clk) begin
+    if (rst) begin
+      inside_q <= 0;
+      peak     <= 0;
+    end else begin
+      inside_q <= inside_q + 32'(s_axis_tvalid && s_axis_tready) - 32'(m_axis_tvalid && m_axis_tready);
+      if (inside_q > peak) peak <= inside_q;
+    end
+  end
+  fifo_holds_beat : assert property (@(posedge clk) disable iff (rst)
+      m_axis_tvalid && !m_axis_tready |=> m_axis_tvalid && $stable(m_axis_tdata))
+  else $error("%m: beat changed while stalled");
+  fifo_never_overfull : assert property (@(posedge clk) disable iff (rst) inside_q <= DEPTH)
+  else $error("%m: more than DEPTH beats inside");
+`endif
+endmodule
+`default_nettype wire

@@ -1,0 +1,1 @@
+mult18x18/mult18x18.sv

@@ -1,0 +1,1 @@
+rom/rom.sv

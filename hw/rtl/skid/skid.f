@@ -1,0 +1,1 @@
+skid/skid.sv

@@ -1,0 +1,1 @@
+widthconv/widthconv.sv
