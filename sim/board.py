@@ -64,7 +64,12 @@ def build_board(
         toolchain.run_tool(command, f"verilator [{top}]", env=toolchain.verilator_env())
         generated = ["Vdut.h", *sorted(path.name for path in obj.glob("*.cpp")), str(HARNESS)]
         (obj / "all.cpp").write_text("".join(f'#include "{name}"\n' for name in generated))
-        flags = [*toolchain.cxx_flags(""), f"-I{obj}", "-include", library / level[1:] / "prefix.h"]
+        flags: list[str | os.PathLike] = [
+            *toolchain.cxx_flags(""),
+            f"-I{obj}",
+            "-include",
+            library / level[1:] / "prefix.h",
+        ]
         command = [toolchain.compiler(), level, *flags, "-c", obj / "all.cpp", "-o", made / "all.o"]
         toolchain.run_tool(command, f"g++ [{top}]")
         objects: list[str | os.PathLike] = [made / "all.o", *sorted(library.glob("*.o"))]

@@ -117,9 +117,9 @@ def synthesize(
     script, log = out_dir / "yosys.ys", out_dir / "yosys.log"
 
     arguments = [f"--top {top}"]
-    arguments += [f"-G {name}={value}" for name, value in (parameters or {}).items()]
+    arguments += [f"-G {name}={_literal(value)}" for name, value in (parameters or {}).items()]
     arguments += [f"-D {define}" for define in defines]
-    arguments += [_quote(data_dir() / name, cwd) for name in PRIMITIVES[target]]
+    arguments += [f"-v {_quote(data_dir() / name, cwd)}" for name in PRIMITIVES[target]]
     arguments += [_quote(path, cwd) for path in sources]
     script.write_text(
         f"read_slang {' '.join(arguments)}\n{FLOWS[target]} -top {top}\nwrite_json {_quote(part_json, cwd)}\n"
@@ -250,6 +250,13 @@ def _is_input_alias(name: str) -> bool:
     if stream:
         return (stream[1] == "s_axis") != (stream[2] == "tready")
     return port in ("clk", "rst") or port.startswith("cfg_")
+
+
+def _literal(value: int | str) -> str:
+    """Return a parameter's value in Verilog: integers beyond 31 bits are sized, texts stay."""
+    if isinstance(value, int) and value.bit_length() > 31:
+        return f"{max(64, value.bit_length())}'h{value:x}"
+    return str(value)
 
 
 def _quote(path: Path, cwd: Path) -> str:
