@@ -278,7 +278,7 @@ struct Loop {
             out[i].was_stalled = out[i].fired = out[i].valid = false;
             out[i].job = 0;
             out[i].burst = 0;
-            out[i].wait_valid = run.out[i].stall > 0 && (random.next() & 1);
+            out[i].wait_valid = run.out[i].stall > 0 && (run.seed & 1);
             run.out[i].done = 0;
             for (int j = 0; j < run.n_jobs; ++j) run.out[i].first[j] = run.out[i].last[j] = -1;
         }

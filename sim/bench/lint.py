@@ -3,21 +3,24 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sim.verilate import ROOT, RTL, run_tool, unit_sources, verilator_dir, verilator_env
+from sim.toolchain import ROOT, RTL, run_tool, unit_sources, verilator_dir, verilator_env
 
 ELABORATE = """
 import sys
 from pyosys import libyosys as ys
-design, top, sources = ys.Design(), sys.argv[1], sys.argv[2:]
-for command in ("read_slang --top " + top + " " + " ".join(sources), "hierarchy -check -top " + top, "proc", "check -assert"):
+design = ys.Design()
+for command in sys.argv[1].splitlines():
     ys.run_pass(command, design)
-print("elaborated", top, flush=True)
+print("elaboration is complete", flush=True)
 """
+# Yosys' black boxes of the primitives that our wrappers instantiate, used as library files
+LIBRARIES = ("ecp5/cells_bb.v", "xilinx/cells_xtra.v")
 
 
 def units() -> list[str]:
@@ -26,7 +29,7 @@ def units() -> list[str]:
 
 
 def lint(unit: str, sources: Sequence[Path] | None = None) -> str:
-    """verilator --lint-only -Wall of a unit with its default parameters; RuntimeError with the warnings.
+    """Lint a unit: verilator --lint-only -Wall of a unit with its default parameters; RuntimeError with the warnings.
 
     Waivers are the files hw/lint/*.vlt.
     """
@@ -40,8 +43,11 @@ def lint(unit: str, sources: Sequence[Path] | None = None) -> str:
 def elaborate(unit: str, sources: Sequence[Path] | None = None) -> str:
     """Elaborate a unit in Yosys (slang front end), in a process of its own; RuntimeError with its messages."""
     paths = [Path(p).resolve() for p in (sources if sources is not None else unit_sources(unit))]
-    relative = [os.path.relpath(p, ROOT) for p in paths]
-    log = run_tool([sys.executable, "-c", ELABORATE, unit, *relative], f"elaborate [{unit}]", cwd=ROOT)
-    if f"elaborated {unit}" not in log:
+    share = Path(importlib.util.find_spec("pyosys").origin).parent / "share"
+    files = [*(f"-v {share / library}" for library in LIBRARIES), *(os.path.relpath(p, ROOT) for p in paths)]
+    commands = [f"read_slang --top {unit} " + " ".join(files)]
+    commands += [f"hierarchy -check -top {unit}", "proc", "check -assert"]
+    log = run_tool([sys.executable, "-c", ELABORATE, "\n".join(commands)], f"elaborate [{unit}]", cwd=ROOT)
+    if "elaboration is complete" not in log:
         raise RuntimeError(f"elaborate [{unit}]: Yosys ended early\n{log[-3000:]}")
     return log
