@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Torch forms of the integer ops equal the golden models code by code, and their gradients that of the real functions."""
+"""Torch forms of the integer ops equal the golden models code by code; gradients follow the real functions."""
 
 import math
 
