@@ -40,7 +40,7 @@ class PatchEmbed(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention, (B, N, C) -> (B, N, C); rows of qkv are ordered (q, k, v), head, channel."""
+    """Multi-head self-attention, (B, N, C) -> (B, wanted, C); rows of qkv are ordered (q, k, v), head, channel."""
 
     def __init__(self, dims: ViTDims) -> None:
         super().__init__()
@@ -48,12 +48,17 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(dims.embed_dim, 3 * dims.embed_dim)
         self.proj = nn.Linear(dims.embed_dim, dims.embed_dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        batch, tokens, dim = x.shape
-        qkv = self.qkv(x).reshape(batch, tokens, 3, self.num_heads, dim // self.num_heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+    def forward(self, x: Tensor, wanted: int) -> Tensor:
+        dim = x.shape[2]
+        weight, bias = self.qkv.weight, self.qkv.bias
+        q = self._heads(functional.linear(x[:, :wanted], weight[:dim], bias[:dim]))
+        k, v = (self._heads(part) for part in functional.linear(x, weight[dim:], bias[dim:]).chunk(2, dim=2))
         mixed = functional.scaled_dot_product_attention(q, k, v)
-        return self.proj(mixed.transpose(1, 2).reshape(batch, tokens, dim))
+        return self.proj(mixed.transpose(1, 2).reshape(x.shape[0], wanted, dim))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """(B, N, C) -> (B, H, N, D)."""
+        return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
 
 
 class Mlp(nn.Module):
@@ -69,7 +74,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm encoder block, (B, N, C) -> (B, N, C)."""
+    """Pre-norm encoder block, (B, N, C) -> (B, wanted, C): the first `wanted` tokens of the result."""
 
     def __init__(self, dims: ViTDims) -> None:
         super().__init__()
@@ -78,15 +83,16 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(dims.embed_dim, eps=LAYERNORM_EPS)
         self.mlp = Mlp(dims)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.norm1(x))
+    def forward(self, x: Tensor, wanted: int) -> Tensor:
+        x = x[:, :wanted] + self.attn(self.norm1(x), wanted)
         return x + self.mlp(self.norm2(x))
 
 
 class ViT(nn.Module):
     """Images in [-1, 127/128], shape (B, channels, side, side) -> logits, shape (B, classes).
 
-    Weights are truncated-normal with standard deviation 0.02, biases 0; seed torch first for a known start.
+    Linear weights start Xavier-uniform (at these widths they train better than from DeiT's standard deviation of
+    0.02), biases at 0, class token and position embedding truncated-normal; seed torch first for a known start.
     """
 
     def __init__(self, dims: ViTDims) -> None:
@@ -102,12 +108,13 @@ class ViT(nn.Module):
             nn.init.trunc_normal_(parameter, std=0.02)
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.patch_embed(images)
         x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1) + self.pos_embed
-        for block in self.blocks:
-            x = block(x)
+        for index, block in enumerate(self.blocks):
+            # Only the class token is read behind the last block; its other tokens need not be computed.
+            x = block(x, wanted=1 if index == len(self.blocks) - 1 else x.shape[1])
         return self.head(self.norm(x[:, 0]))

@@ -12,9 +12,9 @@ def vit_mini() -> ViTDims:
         channels=1,
         patch_size=10,
         patch_stride=6,
-        embed_dim=64,
-        depth=3,
-        num_heads=2,
+        embed_dim=96,
+        depth=2,
+        num_heads=3,
         mlp_ratio=4,
         num_classes=10,
     )

@@ -54,7 +54,15 @@ def test_attention_equals_the_formula():
     for head in (slice(0, 8), slice(8, 16)):
         scores = q[:, :, head] @ k[:, :, head].transpose(1, 2) / 8**0.5
         heads.append(scores.softmax(2) @ v[:, :, head])
-    assert torch.allclose(attention(x), attention.proj(torch.cat(heads, 2)), atol=1e-5)
+    assert torch.allclose(attention(x, 10), attention.proj(torch.cat(heads, 2)), atol=1e-5)
+
+
+@pytest.mark.parametrize("wanted", [1, 3])
+def test_block_computes_the_wanted_tokens_as_if_it_computed_all(wanted):
+    torch.manual_seed(2)
+    block = ViT(ViTDims(12, 1, 4, 4, 16, 1, 2, 2, 5)).blocks[0]
+    x = torch.randn(2, 10, 16)
+    assert torch.allclose(block(x, wanted), block(x, 10)[:, :wanted], atol=1e-5)
 
 
 def test_vit_mini_overfits_a_tiny_batch():
