@@ -31,6 +31,7 @@ from models.registry import ViTDims
 from models.train_float import Batches, FloatRecipe, accuracy, augment, load_fashion_mnist, to_input, train_float
 from models.vit import ViT
 from quant.recipe import Recipe, load_recipe
+from quant.schemes import encode
 
 CHECKPOINT_DIR = Path(__file__).resolve().parent / "checkpoints"
 UNTRAINED_SEED = 2024
@@ -78,7 +79,26 @@ def load_integer(config: ModelConfig, folder: Path = CHECKPOINT_DIR) -> tuple[In
             f"`make train MODEL={config.source_name}` makes it anew"
         )
     constants = {name: tensor.numpy() for name, tensor in found.tensors.items()}
-    return IntegerViT(config.dims, bits, constants, found.details["scales"]), found.details
+    try:
+        _check_constants(constants, bits)
+        network = IntegerViT(config.dims, bits, constants, found.details["scales"])
+    except (ValueError, KeyError) as error:
+        raise ValueError(
+            f"checkpoint {path} is damaged: {error}; `make train MODEL={config.source_name}` makes it anew"
+        ) from None
+    return network, found.details
+
+
+def _check_constants(constants: dict[str, np.ndarray], bits: BitWidths) -> None:
+    """Raise ValueError at the first tensor that holds no integers, or weights that their scheme does not have."""
+    for name, values in constants.items():
+        if values.dtype.kind != "i":
+            raise ValueError(f"tensor {name!r} is {values.dtype}, expected integers")
+        if name.endswith(".scheme"):
+            layer = name.removesuffix(".scheme")
+            storage = {"patch_embed.proj": bits.first, "head": bits.last}.get(layer, bits.weight)
+            for scheme in np.unique(values).tolist():
+                encode(constants[f"{layer}.weight"][values == scheme], scheme, storage)
 
 
 def untrained_integer(config: ModelConfig, seed: int = UNTRAINED_SEED) -> IntegerViT:

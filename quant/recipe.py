@@ -121,11 +121,9 @@ def parse_recipe(content: Any, source: str) -> Recipe:
         faults.append(f"shift_add_rows={content['shift_add_rows']} exceeds row_group={content['row_group']}")
     if faults:
         raise ValueError(f"recipe {source}: {'; '.join(faults)}; quant/recipe.py explains each key")
-    return Recipe(**{name: float(content[name]) if _is_float(name) else content[name] for name in names})
-
-
-def _is_float(name: str) -> bool:
-    return Recipe.__dataclass_fields__[name].type == "float"
+    values: dict[str, Any] = {field.name: content[field.name] for field in fields(Recipe)}
+    values |= {field.name: float(values[field.name]) for field in fields(Recipe) if field.type == "float"}
+    return Recipe(**values)
 
 
 def _fault(name: str, kind: Any, value: Any) -> str:

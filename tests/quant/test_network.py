@@ -16,15 +16,6 @@ from models.vit import ViT
 from quant.export import execute, export_qonnx
 from quant.recipe import load_recipe
 from quant.schemes import encode
-from sim.golden.add import add
-from sim.golden.embed import embed
-from sim.golden.layernorm import layernorm
-from sim.golden.matmul import matmul_pv, matmul_qk
-from sim.golden.mvu import mvu
-from sim.golden.requant import requant
-from sim.golden.softmax import softmax
-from sim.golden.swu import swu
-from sim.golden.table import table
 
 TINY = ViTDims(8, 1, 4, 2, 16, 1, 2, 2, 4)
 IMAGE_SHAPE = (8, 8, 1)
@@ -41,38 +32,12 @@ def network(weight_bits=4, activation_bits=8, dims=TINY, **recipe_changes):
     return QuantViT.from_float(tensors, dims, bits, recipe, images, search_steps=8), images
 
 
-def golden_forward(constants, dims, bits, image):
-    """The integer graph of the design, written with golden models only."""
-
-    def rescale(x, edge, out_bits):
-        return requant(
-            x, constants[f"{edge}.mult"], constants[f"{edge}.bias"], int(constants[f"{edge}.shift"]), out_bits
-        )
-
-    def linear(x, name, out_bits, edge=None):
-        return rescale(mvu(x, constants[f"{name}.weight"].astype(np.int64)), edge or name, out_bits)
-
-    res, act, heads = bits.residual, bits.activation, dims.num_heads
-    x = linear(swu(image, dims.patch_size, dims.patch_stride), "patch_embed.proj", res)
-    x = embed(x, constants["embed.content"], res)
-    for b in (f"blocks.{i}" for i in range(dims.depth)):
-        q, k, v = np.split(linear(rescale(layernorm(x), f"{b}.norm1", act), f"{b}.attn.qkv", act), 3, axis=-1)
-        scores = rescale(matmul_qk(q, k, heads), f"{b}.attn.scores", 8)
-        p = softmax(scores, constants[f"{b}.attn.probabilities.table"], dims.tokens)
-        mixed = rescale(matmul_pv(p, v, heads), f"{b}.attn.mix", act)
-        x = add(linear(mixed, f"{b}.attn.proj", res), x, res)
-        hidden = linear(rescale(layernorm(x), f"{b}.norm2", act), f"{b}.mlp.fc1", act)
-        hidden = table(hidden, constants[f"{b}.mlp.gelu.table"])
-        x = add(linear(hidden, f"{b}.mlp.fc2", res), x, res)
-    return linear(rescale(layernorm(x[..., 0, :]), "norm", act), "head", bits.logits, "logits")
-
-
 def logits_codes(module, images):
     with torch.no_grad():
         return module(images).numpy().astype(np.int64)
 
 
-def test_training_form_integer_form_and_golden_agree():
+def test_training_form_integer_form_and_golden_agree(golden_forward):
     trained, images = network(dims=dataclasses.replace(TINY, depth=2, embed_dim=24, num_heads=3, channels=3))
     constants = trained.integer_constants()
     want = golden_forward(constants, trained.dims, trained.bits, images.numpy().astype(np.int64))
