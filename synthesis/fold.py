@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Choose PE and SIMD of every unit from a frame rate or from the board's budget, and finish the dataflow graph with them.
+"""Choose PE and SIMD of every unit from a frame rate or from the board's budget; finish the dataflow graph with them.
 
 Units other than mvu and matmul move one element a cycle, so they set the fastest useful image time. For a given image
 time every mvu and matmul takes its cheapest form that is fast enough; the search is for the shortest image time whose
@@ -10,6 +10,7 @@ the others and all shift-add rows run on LUTs.
 import bisect
 import json
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,15 +58,16 @@ class Folding:
 
 def target_of(board: dict[str, Any]) -> int:
     """TARGET parameter of the multiplier wrappers: 1 ECP5, 2 UltraScale+, 0 others."""
-    part = board["part"].lower()
-    return 1 if ecp5(part) else 2 if part.startswith(("xczu", "xcku", "xcvu", "xck")) and "p" in part[4:8] + "p" else 0
+    if ecp5(board["part"]):
+        return 1
+    return 2 if re.match(r"xc(zu|au|k26|[kv]u\d+p)", board["part"].lower()) else 0
 
 
 def budget(board: dict[str, Any]) -> dict[str, int]:
     """LUT, DSP and 18-kbit block RAMs that folding may use on a board."""
     share, resources = board["budget_fraction"], board["resources"]
     blocks = resources["bram"] * max(1, round(board["bram_bits"] / 18432))
-    lut = min(int(resources["lut"] * share), board["fold_lut_limit"] or resources["lut"])
+    lut = min(int(resources["lut"] * share), board["fold_lut_limit"])
     return {"lut": lut, "dsp": int(resources["dsp"] * _dsp_share(share)), "bram": int(blocks * share)}
 
 
@@ -311,16 +313,6 @@ def search(model: ModelWrapper, board: dict[str, Any], fps: float | None = None)
     return Folding(config, cycles, times[slowest], slowest, used, space.available, excess)
 
 
-def refuse_excess(folding: Folding, model: str, board: dict[str, Any]) -> None:
-    """Raise ValueError when a folding does not fit, with what is missing."""
-    if folding.excess:
-        wanted = "; ".join(folding.excess.values())
-        raise ValueError(
-            f"fold: {model} is too large for {board['name']}: it needs an estimated {wanted} (share of the board that "
-            "folding may use); choose a larger board (make list-boards), a smaller model or a lower FPS="
-        )
-
-
 def minimize_accumulators(model: ModelWrapper) -> ModelWrapper:
     """FINN's MinimizeAccumulatorWidth, then the constants of the requants that follow from it."""
     from finn.transformation.fpgadataflow.minimize_accumulator_width import MinimizeAccumulatorWidth
@@ -349,7 +341,7 @@ def apply_folding(model: ModelWrapper, config: dict[str, dict[str, Any]], fpgapa
         inst = getCustomOp(node)
         if kind(inst) == "VitrailMvu":
             permute_lanes(model, inst)
-        if len(inst.get_nodeattr("outFIFODepths")) != len(node.output) or node.name not in config:
+        if "outFIFODepths" not in config.get(node.name, {}):
             inst.set_nodeattr("outFIFODepths", default_depths(inst))
     names = [node.name for node in model.graph.node]
     model = model.transform(SpecializeLayers(fpgapart))
@@ -375,7 +367,9 @@ def permute_lanes(model: ModelWrapper, mvu: Any) -> None:
 
 
 def default_depths(inst: Any) -> list[int]:
-    """FIFO depths before sizing: two images behind a branch, FIFO_BEATS elsewhere."""
+    """FIFO depths before sizing: two images behind a branch, plain wires into requants, FIFO_BEATS elsewhere."""
+    if kind(inst) in ("VitrailMvu", "VitrailMatmul", "VitrailLayerNorm"):
+        return [0]
     branching = kind(inst) in ("VitrailFork", "VitrailSplit")
     return [
         max(FIFO_BEATS, BRANCH_IMAGES * math.prod(s.shape)) if branching else FIFO_BEATS for s in inst.streams_out()

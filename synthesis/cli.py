@@ -1,0 +1,364 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Command line: `python -m synthesis <verb> --model <name> --board <name>`. Bad input ends in one message, status 1."""
+
+import argparse
+import difflib
+import errno
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from synthesis.board import list_boards, load_board
+from synthesis.build import BUILD_DIR, Build, Step
+
+# What each verb runs; `report` is added where a build goes to its end.
+CHAIN = ("export", "accuracy", "lower", "fold", "generate", "fifo", "sim", "synth", "pnr", "netlist", "report")
+STEPS_OF = {
+    "export": ("export",),
+    "estimate": ("export", "lower", "fold", "report"),
+    "rtl": ("export", "lower", "fold", "generate", "fifo"),
+    "sim": ("export", "lower", "fold", "generate", "fifo", "sim"),
+    "synth": ("export", "lower", "fold", "generate", "fifo", "synth"),
+    "pnr": ("export", "lower", "fold", "generate", "fifo", "synth", "pnr"),
+    "report": ("report",),
+    "bitstream": CHAIN,
+}
+OTHER_VERBS = ("train", "lint", "view", "flash", "run", "bench", "clean", "list-models", "list-boards")
+INTERRUPTED = 130
+
+
+class IncompleteError(Exception):
+    """An end with a message and exit status 1, after whatever could be done was done."""
+
+
+def console() -> Console:
+    """Where progress goes."""
+    return Console(stderr=False, highlight=False, soft_wrap=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb; returns the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        options = parse(words)
+        return run(options)
+    except KeyboardInterrupt:
+        return fail("interrupted; run the same command again to resume", INTERRUPTED)
+    except OSError as error:
+        return fail(os_error(error))
+    except (ValueError, RuntimeError, IncompleteError) as error:
+        return fail(str(error))
+
+
+def fail(message: str, status: int = 1) -> int:
+    """Print one message."""
+    print(f"error: {message}", file=sys.stderr)
+    return status
+
+
+def os_error(error: OSError) -> str:
+    """Message for an error of the operating system."""
+    if error.errno == errno.ENOSPC:
+        free = shutil.disk_usage(BUILD_DIR if BUILD_DIR.exists() else BUILD_DIR.parent).free
+        where = error.filename or BUILD_DIR
+        return f"the disk is full ({free / 2**20:.0f} MiB free) while writing {where}; free some space and run again"
+    return f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that raises ValueError instead of printing its usage."""
+
+    def error(self, message: str) -> Any:
+        raise ValueError(f"{message} (python -m synthesis --help)")
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Command line -> options."""
+    verbs = (*STEPS_OF, *OTHER_VERBS)
+    parser = Parser(prog="python -m synthesis", description="From a quantized ViT to a bitstream.")
+    parser.add_argument("verb", help=", ".join(verbs))
+    parser.add_argument("--model", default="vit_mini_w4a8", help="model name (list-models)")
+    parser.add_argument("--board", default="ulx3s_85f", help="board name (list-boards)")
+    parser.add_argument("--fps", help="images per second to fold for; without it the board's budget decides")
+    parser.add_argument("--untrained", action="store_true", help="seeded random weights instead of the checkpoint")
+    parser.add_argument("--port", default="/dev/ttyUSB0", help="serial port (run)")
+    parser.add_argument("--images", type=int, default=1000, help="number of images (run, bench)")
+    options = parser.parse_args(list(words))
+    if options.verb not in verbs:
+        near = difflib.get_close_matches(options.verb, verbs, n=1)
+        raise ValueError(
+            f"unknown verb {options.verb!r}; "
+            + (f"did you mean {near[0]!r}?" if near else f"known are {', '.join(verbs)}")
+        )
+    return options
+
+
+def make_build(options: argparse.Namespace, report: Callable[[str], None]) -> Build:
+    """Check model, recipe, board and frame rate."""
+    from models.names import parse_model_name
+
+    config = parse_model_name(options.model)
+    board = load_board(options.board)
+    fps = None
+    if options.fps:
+        try:
+            fps = float(options.fps)
+        except ValueError:
+            raise ValueError(
+                f"FPS={options.fps!r} is not a number; expected images per second, such as FPS=1000"
+            ) from None
+    if "VITRAIL_BUILD" in os.environ:
+        from pathlib import Path
+
+        return Build(config, board, fps, options.untrained, Path(os.environ["VITRAIL_BUILD"]), report)
+    return Build(config, board, fps, options.untrained, report=report)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry a verb out."""
+    out = console()
+    if options.verb == "list-models":
+        from models.names import list_models
+
+        print("\n".join(list_models()))
+        return 0
+    if options.verb == "list-boards":
+        print_boards(out)
+        return 0
+    if options.verb == "lint":
+        return lint(out)
+    build = make_build(options, out.print)
+    special = {"train": train, "view": view, "flash": flash, "run": run_board, "bench": bench, "clean": clean}
+    if options.verb in special:
+        return special[options.verb](build, options, out)
+    from synthesis.steps import STEPS
+
+    with build.locked():
+        if options.verb == "bitstream":
+            return bitstream(build, STEPS, out)
+        if options.verb == "pnr" and build.board["backend"] != "nextpnr":
+            raise ValueError(no_backend(build))
+        build.execute(STEPS[name] for name in STEPS_OF[options.verb])
+        if options.verb == "estimate":
+            print_estimate(build, out)
+        if options.verb in ("report", "estimate"):
+            out.print(f"report: {build.dir / 'report.html'}")
+    return 0
+
+
+# ---------------------------------------------------------------------------------------------------- whole builds
+
+
+def bitstream(build: Build, steps: dict[str, Step], out: Console) -> int:
+    """The whole flow, as far as the board and the tools allow; always ends with a report."""
+    reaches_bit = build.board["backend"] == "nextpnr"
+    build.execute(steps[name] for name in ("export", "accuracy", "lower", "fold"))
+    excess = build.results("fold")["folding"]["excess"]
+    if excess:
+        build.execute([steps["report"]])
+        from synthesis.steps.generate import too_large
+
+        raise IncompleteError(
+            f"{too_large(build, excess)}. Done so far: QONNX, dataflow graph, folding and estimates "
+            f"({build.dir / 'report.html'}); not done: RTL, simulation, synthesis, bitstream. A design whose weights stream "
+            "from external memory (block loop) is not part of this version"
+        )
+    names = ("generate", "fifo", "sim", "synth", *(("pnr", "netlist") if reaches_bit else ()), "report")
+    build.execute(steps[name] for name in names)
+    print_summary(build, out)
+    if not reaches_bit:
+        raise IncompleteError(no_backend(build))
+    return 0
+
+
+def no_backend(build: Build) -> str:
+    """What a board without an open backend lacks."""
+    tool = shutil.which("vivado")
+    found = f"vivado is at {tool}, but this version does not drive it" if tool else "vivado is not on the PATH"
+    return (
+        f"no bitstream for {build.board['name']}: its backend is {build.board['backend']}, {found}. RTL, simulation and "
+        f"Yosys' resource counts are complete without it: {build.dir}"
+    )
+
+
+def print_summary(build: Build, out: Console) -> None:
+    """The figures of a finished build in a few lines."""
+    import json
+
+    report = json.loads((build.dir / "report.json").read_text())
+    accuracy, rate, used = report["accuracy"], report["throughput"], report["resources"]
+
+    def show(value: Any, text: str = "{:,}") -> str:
+        return "not measured" if value is None else text.format(value)
+
+    out.print(
+        f"accuracy      integer {show(accuracy['integer_top1'], '{:.2f} %')}, float {show(accuracy['float_top1'], '{:.2f} %')}"
+    )
+    for name in ("qonnx", "rtl", "netlist"):
+        exact = report["bit_exact"][name]
+        out.print(
+            f"bit exact     {name}: {show(exact['mismatches'])} mismatches in {show(exact['values_compared'])} values"
+        )
+    parts = [f"{show(used[key])} of {used[f'{key}_available']:,} {key.upper()}" for key in ("lut", "ff", "dsp", "bram")]
+    out.print(f"resources     {', '.join(parts)}")
+    cycles = f"{show(rate['cycles_per_image'])} cycles an image, {show(rate['latency_cycles'])} latency"
+    out.print(
+        f"speed         {cycles}, clock {show(rate['clock_mhz'])} MHz, {show(rate['images_per_second'], '{:,.0f}')} images/s"
+    )
+    bit = build.dir / f"{build.model}.bit"
+    if bit.is_file() and build.board["backend"] == "nextpnr":
+        out.print(f"bitstream     {bit} ({bit.stat().st_size:,} bytes)")
+    out.print(f"report        {build.dir / 'report.html'}")
+
+
+def print_estimate(build: Build, out: Console) -> None:
+    """Cycles and resources before building, and what does not fit."""
+    folding = build.results("fold")["folding"]
+    units = build.results("fold")["units"]
+    model = build.results("export")["model"]
+    kinds: dict[str, dict[str, int]] = {}
+    for unit in units:
+        row = kinds.setdefault(unit["op"], dict.fromkeys(("units", "cycles", "lut", "dsp", "bram"), 0))
+        row["units"] += 1
+        row["cycles"] = max(row["cycles"], unit["ideal_cycles"])
+        for key in ("lut", "dsp", "bram"):
+            row[key] += unit[f"{key}_estimate"]
+    table = Table(
+        title=f"{build.model} on {build.board['name']}: estimates, nothing here is measured", title_justify="left"
+    )
+    for column in ("op", "units", "slowest, cycles", "LUT", "DSP", "block RAM 18 kbit"):
+        table.add_column(column, justify="left" if column == "op" else "right")
+    for name, row in sorted(kinds.items(), key=lambda item: -item[1]["lut"]):
+        table.add_row(name, *(f"{row[key]:,}" for key in ("units", "cycles", "lut", "dsp", "bram")))
+    used = folding["estimate"]
+    total = (
+        "all, with FIFOs",
+        f"{len(units):,}",
+        f"{folding['cycles']:,}",
+        *(f"{used[key]:,}" for key in ("lut", "dsp", "bram")),
+    )
+    table.add_section()
+    table.add_row(*total)
+    table.add_row("budget", "", "", *(f"{folding['budget'][key]:,}" for key in ("lut", "dsp", "bram")))
+    out.print(table)
+    clock = folding["clock_mhz"]
+    out.print(
+        f"{folding['cycles']:,} cycles an image ({folding['slowest']}): {clock * 1e6 / folding['cycles']:,.1f} images/s at {clock} MHz"
+    )
+    if not model["trained"]:
+        out.print("weights are untrained (seeded random): sizes and cycles hold, accuracy does not exist")
+    if folding["excess"]:
+        out.print(f"does not fit: {'; '.join(folding['excess'].values())}")
+    else:
+        out.print("fits the board's budget")
+
+
+# ---------------------------------------------------------------------------------------------------- other verbs
+
+
+def print_boards(out: Console) -> None:
+    """Boards and their sizes."""
+    for name in list_boards():
+        board = load_board(name)
+        sizes = ", ".join(f"{board['resources'][key]:,} {key.upper()}" for key in ("lut", "ff", "dsp", "bram"))
+        print(f"{name:14} {board['part']:24} {board['backend']:8} {sizes}")
+
+
+def lint(out: Console) -> int:
+    """Verilator lint and Yosys elaboration of every unit under hw/rtl."""
+    from sim.bench.lint import elaborate, lint, units
+
+    faults = []
+    for unit in units():
+        for tool in (lint, elaborate):
+            text = tool(unit)
+            if text:
+                faults.append(f"{unit}: {text.strip()}")
+        out.print(f"{unit}: {'ok' if not any(f.startswith(f'{unit}:') for f in faults) else 'see below'}")
+    if faults:
+        raise IncompleteError("lint: " + "\n".join(faults))
+    return 0
+
+
+def train(build: Build, options: argparse.Namespace, out: Console) -> int:
+    """Train the model; models.train resumes by itself."""
+    from models.train import main as train_main
+
+    return train_main(["--model", build.model])
+
+
+def view(build: Build, options: argparse.Namespace, out: Console) -> int:
+    """Open the exported graph in Netron."""
+    from synthesis.steps import STEPS
+    from synthesis.steps.export import FILE
+
+    with build.locked():
+        build.execute([STEPS["export"]])
+        path = build.folder("export") / FILE
+    import netron
+
+    out.print(f"{path}: serving in Netron, Ctrl+C ends it")
+    netron.start(str(path))
+    netron.wait()
+    return 0
+
+
+def flash(build: Build, options: argparse.Namespace, out: Console) -> int:
+    """Load the bitstream onto the board."""
+    from synthesis.flash import flash as load
+
+    if build.board["backend"] != "nextpnr":
+        raise ValueError(no_backend(build))
+    load(built_bitstream(build), build.board)
+    return 0
+
+
+def run_board(build: Build, options: argparse.Namespace, out: Console) -> int:
+    """Send test images to the board."""
+    from synthesis.host import main as host_main
+    from synthesis.steps.synth import model_id
+
+    if build.board["backend"] != "nextpnr":
+        raise ValueError(no_backend(build))
+    built_bitstream(build)
+    arguments = ["--port", options.port, "--baud", str(build.board["uart_baud"]), "--images", str(options.images)]
+    return host_main([*arguments, "--model-id", f"{model_id(build.dir / 'rtl'):016x}"])
+
+
+def built_bitstream(build: Build) -> Any:
+    """The bitstream of a finished build."""
+    path = build.dir / f"{build.model}.bit"
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; run: make bitstream MODEL={build.model} BOARD={build.board['name']}")
+    return path
+
+
+def bench(build: Build, options: argparse.Namespace, out: Console) -> int:
+    """Simulate again and print speed and cycles."""
+    from synthesis.steps import STEPS
+
+    with build.locked():
+        build.execute(STEPS[name] for name in STEPS_OF["rtl"])
+        build.run(STEPS["sim"])
+        build.save()
+        results = build.results("sim")
+    for section in ("throughput", "simulation"):
+        for key, value in results.get(section, {}).items():
+            out.print(f"{section}.{key}: {value:,}" if isinstance(value, int | float) else f"{section}.{key}: {value}")
+    return 0
+
+
+def clean(build: Build, options: argparse.Namespace, out: Console) -> int:
+    """Remove the build folder of one model and board."""
+    if not build.dir.is_dir():
+        out.print(f"{build.dir} does not exist")
+        return 0
+    with build.locked():
+        shutil.rmtree(build.dir)
+    out.print(f"removed {build.dir}")
+    return 0

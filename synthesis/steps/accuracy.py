@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Step accuracy: the integer model on the whole test set, and the QONNX graph against it on 1,000 images."""
+
+from pathlib import Path
+from typing import Any
+
+from synthesis.build import Build, Step
+from synthesis.steps import export
+
+QONNX_IMAGES = 1000
+BATCH = 100
+
+
+def parameters(build: Build) -> dict[str, Any]:
+    """Numbers of images."""
+    return {"images": QONNX_IMAGES, **export.parameters(build)}
+
+
+def run(build: Build, out: Path) -> dict[str, Any]:
+    """Measure; without a data set for the backbone only say so."""
+    if not export.trainable(build) or export.is_untrained(build):
+        text = "the weights are untrained" if export.is_untrained(build) else "no data set for this backbone"
+        return {"reasons": {"accuracy": text, "bit_exact.qonnx": text}}
+    import numpy as np
+    import torch
+
+    from models.data import image_codes, load_split
+    from quant.export import execute, export_qonnx
+
+    network, details = export.integer_network(build)
+    pixels, labels = load_split("test")
+    codes = image_codes(pixels)[..., None].astype(np.float32)
+    logits = []
+    with torch.inference_mode():
+        for start in range(0, len(codes), 500):
+            logits.append(network(torch.from_numpy(codes[start : start + 500])).numpy())
+    integer = np.concatenate(logits).astype(np.int64)
+    top1 = float((integer.argmax(axis=1) == labels).mean() * 100)
+    dims = build.config.dims
+    shape = (dims.image_size, dims.image_size, dims.channels)
+    batched = export_qonnx(network, shape, out / "batched.onnx", build.model, build.config.recipe, batch=BATCH)
+    (out / "batched.onnx").unlink()
+    compared = mismatches = 0
+    for start in range(0, QONNX_IMAGES, BATCH):
+        found = execute(batched, codes[start : start + BATCH])
+        expected = integer[start : start + BATCH]
+        compared += expected.size
+        mismatches += int((found.reshape(expected.shape) != expected).sum())
+    np.save(out / "logits.npy", integer)
+    if mismatches:
+        raise RuntimeError(
+            f"accuracy: {mismatches} of {compared} logits codes of the QONNX graph differ from the integer model"
+        )
+    return {
+        "accuracy": {"float_top1": float_top1(details), "integer_top1": top1, "images": len(labels)},
+        "bit_exact": {"qonnx": {"images": QONNX_IMAGES, "values_compared": compared, "mismatches": mismatches}},
+    }
+
+
+def float_top1(details: dict[str, Any]) -> float | None:
+    """Accuracy of the float model in percent, as its training measured it."""
+    for key in ("float_test_accuracy", "float_accuracy", "float_top1"):
+        if details.get(key) is not None:
+            value = float(details[key])
+            return value * 100 if value <= 1 else value
+    return None
+
+
+STEP = Step(
+    "accuracy",
+    "accuracy of the integer model, QONNX against it",
+    "02_accuracy",
+    ("export",),
+    export.SOURCES,
+    parameters,
+    run,
+)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Step export: trained checkpoint (or seeded random weights) -> QONNX."""
+
+from pathlib import Path
+from typing import Any
+
+from synthesis.build import ROOT, Build, Step, file_hash
+
+FILE = "model.onnx"
+SOURCES = ("models/*.py", "models/backbones/*.py", "quant/*.py", "sim/golden/*.py")
+
+
+def checkpoint(build: Build) -> Path:
+    """The model's checkpoint."""
+    return ROOT / "models" / "checkpoints" / f"{build.model}.safetensors"
+
+
+def trainable(build: Build) -> bool:
+    """True when the backbone takes the images of the data set that training uses."""
+    dims = build.config.dims
+    return (dims.image_size, dims.channels) == (28, 1)
+
+
+def is_untrained(build: Build) -> bool:
+    """True when random weights are exported: on request, or for a backbone that nothing here can train."""
+    return build.untrained or (not checkpoint(build).is_file() and not trainable(build))
+
+
+def parameters(build: Build) -> dict[str, Any]:
+    """The checkpoint and the recipe by content."""
+    recipe = ROOT / "quant" / "recipes" / f"{build.config.recipe}.yaml"
+    path = checkpoint(build)
+    return {
+        "model": build.model,
+        "recipe": file_hash(recipe) if recipe.is_file() else None,
+        "checkpoint": file_hash(path) if path.is_file() else None,
+        "untrained": is_untrained(build),
+    }
+
+
+def integer_network(build: Build) -> tuple[Any, dict[str, Any]]:
+    """The network in integers and the details of its training (empty: untrained).
+
+    Raises:
+        ValueError: the checkpoint is missing or damaged.
+    """
+    from models.train import load_integer, untrained_integer
+
+    if is_untrained(build):
+        return untrained_integer(build.config), {}
+    return load_integer(build.config)
+
+
+def run(build: Build, out: Path) -> dict[str, Any]:
+    """Export and describe the model."""
+    import numpy as np
+
+    from models.train import UNTRAINED_SEED
+    from quant.export import export_qonnx
+    from quant.schemes import SCHEMES
+
+    network, details = integer_network(build)
+    config, dims = build.config, build.config.dims
+    shape = (dims.image_size, dims.image_size, dims.channels)
+    wrapper = export_qonnx(network, shape, out / FILE, build.model, config.recipe)
+    rows = np.bincount(np.concatenate([np.asarray(v) for v in network.row_schemes.values()]).astype(int), minlength=3)
+    weights = {name: int(network.weight_bits(name)) for name in network.row_schemes}
+    model = {
+        "params": dims.params,
+        "macs": dims.macs,
+        "weight_bits": config.weight_bits,
+        "activation_bits": config.activation_bits,
+        "size_bytes": constant_bytes(wrapper),
+        "trained": not is_untrained(build),
+        "tokens": dims.tokens,
+        "embed_dim": dims.embed_dim,
+        "depth": dims.depth,
+        "rows": {name: int(count) for name, count in zip(SCHEMES, rows, strict=True)},
+        "layer_weight_bits": weights,
+    }
+    seeds = {"weights": UNTRAINED_SEED} if is_untrained(build) else {"training": details.get("recipe", {}).get("seed")}
+    return {"model": model, "training": details, "seeds": seeds}
+
+
+def constant_bytes(wrapper: Any) -> int:
+    """Bytes of all constants at their widths: weights as stored, other initializers by their integer type."""
+    import numpy as np
+
+    bits = 0
+    quants = {node.input[0]: node for node in wrapper.graph.node if node.op_type == "Quant"}
+    helpers = {name for node in quants.values() for name in node.input[1:]}
+    for tensor in wrapper.graph.initializer:
+        count = int(np.prod(tensor.dims))
+        if tensor.name in quants:
+            stored = [a.i for a in quants[tensor.name].attribute if a.name == "storage_bits"]
+            bits += count * (stored[0] if stored else int(wrapper.get_tensor_datatype(tensor.name).bitwidth()))
+        elif tensor.name not in helpers and not tensor.name.endswith((".shape", ".sizes", ".index")):
+            bits += count * int(wrapper.get_tensor_datatype(tensor.name).bitwidth())
+    return (bits + 7) // 8
+
+
+STEP = Step("export", "QONNX from the trained model", "01_export", (), SOURCES, parameters, run)

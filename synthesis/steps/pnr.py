@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Step pnr: nextpnr and ecppack, the bitstream."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from synthesis.build import Build, Step
+from synthesis.steps import synth
+
+
+def run(build: Build, out: Path) -> dict[str, Any]:
+    """Place, route, pack; the bitstream is copied to the build folder as <model>.bit."""
+    from synthesis.backends import nextpnr
+
+    routed = nextpnr.place_and_route(build.folder("synth") / synth.NETLIST, build.board, out, build.model)
+    part = build.dir / f".{build.model}.bit.part"
+    shutil.copyfile(routed.bitstream, part)
+    part.replace(build.dir / f"{build.model}.bit")
+    return {**routed.results(), "tools": {"nextpnr": nextpnr.version()}}
+
+
+STEP = Step("pnr", "place, route, bitstream", "09_pnr", ("synth",), synth.SOURCES, synth.parameters, run)

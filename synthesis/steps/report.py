@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Step report: report.json and report.html from the results of the other steps."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from synthesis.build import Build, Step
+
+
+def parameters(build: Build) -> dict[str, Any]:
+    """All results."""
+    paths = sorted((build.dir / "results").glob("*.json"))
+    return {path.stem: json.loads(path.read_text()) for path in paths if path.stem != STEP.name}
+
+
+def run(build: Build, out: Path) -> dict[str, Any]:
+    """Write the report into the build folder."""
+    from synthesis.reports.report import make_report
+
+    build.save()
+    make_report(build.dir, build.model, build.board)
+    return {}
+
+
+STEP = Step("report", "report.json, report.html", "11_report", (), ("synthesis/reports/*",), parameters, run)

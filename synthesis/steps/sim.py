@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Step sim: the whole design in Verilator on test images, every logits code and, for three images, every edge."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthesis.build import Build, Step
+from synthesis.steps import export, fifo, fold
+
+IMAGES = 100
+EDGE_IMAGES = 3
+UNTRAINED_IMAGES = 4
+SEED = 7
+
+
+def test_images(build: Build, count: int) -> np.ndarray:
+    """Image codes (count, H, W, C), int64: the first test images, seeded random ones where there is no data set."""
+    dims = build.config.dims
+    shape = (dims.image_size, dims.image_size, dims.channels)
+    if not export.trainable(build):
+        return np.random.default_rng(SEED).integers(-128, 128, (count, *shape))
+    from models.data import image_codes, load_split
+
+    pixels, _ = load_split("test")
+    return image_codes(pixels[:count]).astype(np.int64).reshape(count, *shape)
+
+
+def golden(build: Build, images: np.ndarray, edge_images: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Logits of all images, and every edge of the first ones, from the golden models of the folded graph."""
+    from qonnx.core.modelwrapper import ModelWrapper
+
+    from synthesis.lower import edge_names, execute
+
+    model = ModelWrapper(str(build.folder("fold") / fold.FILE))
+    output = model.graph.output[0].name
+    logits = execute(model, images)[output].reshape(len(images), -1)
+    return logits, execute(model, images[:edge_images], edge_names(model))
+
+
+def run(build: Build, out: Path) -> dict[str, Any]:
+    """Simulate and compare."""
+    from sim.network import simulate
+
+    count = IMAGES if export.trainable(build) else UNTRAINED_IMAGES
+    images = test_images(build, count)
+    logits, edges = golden(build, images, min(EDGE_IMAGES, count))
+    return simulate(build.folder("fifo"), images, logits, edges, out) | {"seeds": {"images": SEED}}
+
+
+STEP = Step(
+    "sim", "whole design in Verilator, code by code", "07_sim", ("fold", "fifo"), fifo.SOURCES, export.parameters, run
+)
