@@ -41,4 +41,6 @@ def test_rom_protocol(tmp_path):
 async def rom_stalls(dut, stall):
     with open(bench_params()["INIT_FILE"]) as file:
         words = [int(line, 16) for line in file]
-    await check_unit(dut, [Job(outputs={"m_axis": words})] * 3, stall=stall, seed=stall + 1, reset_at=20, allow_extra=True)
+    await check_unit(
+        dut, [Job(outputs={"m_axis": words})] * 3, stall=stall, seed=stall + 1, reset_at=20, allow_extra=True
+    )

@@ -1,0 +1,1 @@
+dsp48e2_mul/dsp48e2_mul.sv

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+// mvu: matrix-vector unit, SIMD inputs by PE rows in each cycle.
+//   Order of s_axis: tile { group of PE rows { chunk of SIMD inputs { token of the tile }}}; one weight word for each
+//   (tile, group, chunk), held for the tokens of the tile (cfg_tile, the last tile what is left of cfg_tokens).
+//   m_axis: the PE accumulators of each (tile, group, token).
+// Lanes    : rows 0..DSP_ROWS-1 on multiplier blocks (two rows share one when W_BITS <= 4 and A_BITS <= 8), then
+//   fixed-point rows on LUTs, then ROWS_POT power-of-two rows, then ROWS_SP2 rows of sums of two powers of two.
+// Overflow : none when every final sum fits ACC_BITS: sums are exact modulo 2^ACC_BITS.
+// Latency  : 4 + clog2(SIMD) (+ 1 when SIMD > 8) clk cycles from a group's last beat to its sums, with T_MAX 1.
+//            Throughput: 1 beat per cycle, no gap between groups, tiles or jobs. Back pressure: full.
+// Resources: see the lanes; T_MAX 1 keeps sums in registers, else 2 * T_MAX * PE * ACC_BITS bits of RAM (partial sums
+//   of one group, and the finished sums of the group before), and two weight words in registers.
+// Golden   : sim/golden/mvu.py::mvu               Test: tests/hw/test_mvu.py
+`default_nettype none
+module mvu #(
+    // Rows and inputs of one cycle
+    parameter int unsigned PE = 4,
+    parameter int unsigned SIMD = 4,
+    // Widths in bits of an activation (signed), a weight code, an accumulator (signed)
+    parameter int unsigned A_BITS = 8,
+    parameter int unsigned W_BITS = 4,
+    parameter int unsigned ACC_BITS = 18,
+    // Largest cfg_tile
+    parameter int unsigned T_MAX = 1,
+    // The last lanes: ROWS_POT power-of-two rows, then ROWS_SP2 rows; the rows before them are fixed-point
+    parameter int unsigned ROWS_POT = 0,
+    parameter int unsigned ROWS_SP2 = 0,
+    // Fixed-point rows, from row 0, on multiplier blocks
+    parameter int unsigned DSP_ROWS = 4,
+    // 0: behavioural, 1: ECP5, 2: UltraScale+
+    parameter int unsigned TARGET = 0,
+    // Largest cfg_chunks
+    parameter int unsigned CHUNKS_MAX = 65535
+) (
+    input  wire logic                      clk,
+    input  wire logic                      rst,
+    // Chunks of a row, groups of PE rows, tokens of a tile, tokens of the job (1 or more each), sampled with the first
+    // beat of a job
+    input  wire logic [15:0]               cfg_chunks,
+    input  wire logic [15:0]               cfg_groups,
+    input  wire logic [15:0]               cfg_tile,
+    input  wire logic [15:0]               cfg_tokens,
+    // Activations, input 0 in the low bits
+    input  wire logic [SIMD*A_BITS-1:0]    s_axis_tdata,
+    input  wire logic                      s_axis_tvalid,
+    output logic                           s_axis_tready,
+    // Weight codes, code (row * SIMD + input), row 0 input 0 in the low bits
+    input  wire logic [PE*SIMD*W_BITS-1:0] s_axis_weight_tdata,
+    input  wire logic                      s_axis_weight_tvalid,
+    output logic                           s_axis_weight_tready,
+    // Accumulators, row 0 in the low bits
+    output logic      [PE*ACC_BITS-1:0]    m_axis_tdata,
+    output logic                           m_axis_tvalid,
+    input  wire logic                      m_axis_tready
+);
+  localparam int unsigned ROWS_FIXED = PE - ROWS_POT - ROWS_SP2;
+  localparam int unsigned PAIRS = W_BITS <= 4 && A_BITS <= 8 ? DSP_ROWS / 2 : 0;
+  localparam int unsigned STAGES = 2 + $clog2(SIMD) + (SIMD > 8 ? 1 : 0);  // latency of a lane
+  localparam int unsigned C_BITS = $clog2(CHUNKS_MAX + 1);
+  localparam int unsigned T_BITS = T_MAX > 1 ? $clog2(T_MAX) : 1;
+  if (PE < 1 || SIMD < 1 || T_MAX < 1) begin : gen_check_size
+    $error("mvu: PE=%0d, SIMD=%0d and T_MAX=%0d must be at least 1", PE, SIMD, T_MAX);
+  end
+  if (ROWS_POT + ROWS_SP2 > PE || DSP_ROWS > PE - ROWS_POT - ROWS_SP2) begin : gen_check_rows
+    $error("mvu: DSP_ROWS=%0d + ROWS_POT=%0d + ROWS_SP2=%0d exceed PE=%0d", DSP_ROWS, ROWS_POT, ROWS_SP2, PE);
+  end
+
+  // ---- position of the next beat in the job
+  logic first_q;  // it is the first of a job
+  logic [15:0] chunks_q, groups_q, tile_q, tokens_q;
+  logic [C_BITS-1:0] chunk_q;
+  logic [15:0] group_q, token_q, tile_base_q;  // token in the job; first token of the tile
+  logic [T_BITS-1:0] slot_q;  // token in the tile
+  wire  [C_BITS-1:0] chunk_last = C_BITS'((first_q ? cfg_chunks : chunks_q) - 16'd1);
+  wire  [15:0] group_last = (first_q ? cfg_groups : groups_q) - 16'd1;
+  wire  [15:0] token_last = (first_q ? cfg_tokens : tokens_q) - 16'd1;
+  wire  [T_BITS-1:0] slot_last = T_BITS'((first_q ? cfg_tile : tile_q) - 16'd1);
+
+  logic issue, en;
+  wire end_job_tokens = token_q == token_last;
+  wire end_slots = T_MAX == 1 || slot_q == slot_last || end_job_tokens;
+  wire end_chunks = chunk_q == chunk_last;
+  wire end_groups = group_q == group_last;
+  wire end_tile = end_slots && end_chunks && end_groups;
+  always_ff @(posedge clk) begin
+    if (issue && first_q) begin
+      chunks_q <= cfg_chunks;
+      groups_q <= cfg_groups;
+      tile_q   <= cfg_tile;
+      tokens_q <= cfg_tokens;
+    end
+    if (rst) begin
+      first_q     <= 1'b1;
+      chunk_q     <= '0;
+      group_q     <= '0;
+      token_q     <= '0;
+      tile_base_q <= '0;
+      slot_q      <= '0;
+    end else if (issue) begin
+      first_q <= end_tile && end_job_tokens;
+      slot_q  <= end_slots ? '0 : slot_q + 1'b1;
+      if (end_slots) chunk_q <= end_chunks ? '0 : chunk_q + 1'b1;
+      if (end_slots && end_chunks) group_q <= end_groups ? '0 : group_q + 1'b1;
+      if (!end_slots) token_q <= token_q + 1'b1;
+      else if (!end_tile) token_q <= tile_base_q;
+      else token_q <= end_job_tokens ? '0 : token_q + 1'b1;
+      if (end_tile) tile_base_q <= end_job_tokens ? '0 : token_q + 1'b1;
+    end
+  end
+
+  // ---- weights: straight from the stream, or held for a tile with the next word behind
+  logic [PE*SIMD*W_BITS-1:0] weight;
+  logic weight_valid;
+  if (T_MAX == 1) begin : gen_weight_stream
+    assign weight = s_axis_weight_tdata;
+    assign weight_valid = s_axis_weight_tvalid;
+    assign s_axis_weight_tready = en && s_axis_tvalid;
+  end else begin : gen_weight_hold
+    logic [PE*SIMD*W_BITS-1:0] word_q, next_q;
+    logic word_valid_q, next_valid_q;
+    wire  word_free = !word_valid_q || (issue && end_slots);
+    assign weight = word_q;
+    assign weight_valid = word_valid_q;
+    assign s_axis_weight_tready = !next_valid_q || word_free;
+    always_ff @(posedge clk) begin
+      if (s_axis_weight_tready) next_q <= s_axis_weight_tdata;
+      if (word_free) word_q <= next_q;
+      if (rst) begin
+        word_valid_q <= 1'b0;
+        next_valid_q <= 1'b0;
+      end else begin
+        if (s_axis_weight_tready) next_valid_q <= s_axis_weight_tvalid;
+        if (word_free) word_valid_q <= next_valid_q;
+      end
+    end
+  end
+  assign s_axis_tready = en && weight_valid;
+  assign issue = s_axis_tready && s_axis_tvalid;
+
+  // ---- what travels beside a beat through the lanes
+  logic [STAGES-1:0] valid_q, begin_q, end_q;  // beat; its chunk is the first, the last of the row
+  always_ff @(posedge clk) begin
+    if (en) begin
+      begin_q <= STAGES'({begin_q, chunk_q == '0});
+      end_q   <= STAGES'({end_q, end_chunks});
+    end
+    if (rst) valid_q <= '0;
+    else if (en) valid_q <= STAGES'({valid_q, issue});
+  end
+  wire sum_valid = valid_q[STAGES-1];
+  wire sum_begin = begin_q[STAGES-1];
+  wire sum_end = end_q[STAGES-1];
+
+  // ---- lanes; row sums come as y + carry
+  logic [PE*ACC_BITS-1:0] y;
+  logic [PE-1:0] carry;
+  for (genvar r = 0; r < PE; r++) begin : gen_row
+    localparam int unsigned ROW_BITS = SIMD * W_BITS;
+    if (r < 2 * PAIRS) begin : gen_packed
+      if (r % 2 == 0) begin : gen_pair
+        localparam int unsigned Y_BITS = A_BITS + W_BITS - 1 + $clog2(SIMD);
+        logic [Y_BITS-1:0] y0, y1;
+        mvu_lane_dsp_pair #(.SIMD(SIMD), .A_BITS(A_BITS), .W_BITS(W_BITS), .TARGET(TARGET)) lane_i (
+            .clk, .en, .a(s_axis_tdata), .w0(weight[r*ROW_BITS+:ROW_BITS]), .w1(weight[(r+1)*ROW_BITS+:ROW_BITS]),
+            .y0, .y1, .carry1(carry[r+1])
+        );
+        assign carry[r] = 1'b0;
+        assign y[r*ACC_BITS+:ACC_BITS] = ACC_BITS'($signed(y0));
+        assign y[(r+1)*ACC_BITS+:ACC_BITS] = ACC_BITS'($signed(y1));
+        wire unused = ^{y0, y1};
+      end
+    end else if (r < ROWS_FIXED) begin : gen_fixed
+      localparam int unsigned Y_BITS = A_BITS + W_BITS - 1 + $clog2(SIMD);
+      logic [Y_BITS-1:0] y_row;
+      mvu_lane_fixed #(
+          .SIMD(SIMD), .A_BITS(A_BITS), .W_BITS(W_BITS), .USE_DSP(r < DSP_ROWS), .TARGET(TARGET)
+      ) lane_i (.clk, .en, .a(s_axis_tdata), .w(weight[r*ROW_BITS+:ROW_BITS]), .y(y_row));
+      assign carry[r] = 1'b0;
+      assign y[r*ACC_BITS+:ACC_BITS] = ACC_BITS'($signed(y_row));
+      wire unused = ^y_row;
+    end else begin : gen_shift
+      localparam bit SP2 = r >= ROWS_FIXED + ROWS_POT;
+      localparam int unsigned POT_TOP = W_BITS > 4 ? 14 : 2 ** (W_BITS - 1) - 2;
+      localparam int unsigned Y_BITS = A_BITS + 1 + (SP2 ? 2 ** (W_BITS / 2) - 1 : POT_TOP) + $clog2(SIMD);
+      logic [Y_BITS-1:0] y_row;
+      mvu_lane_shift #(.SIMD(SIMD), .A_BITS(A_BITS), .W_BITS(W_BITS), .SP2(SP2)) lane_i (
+          .clk, .en, .a(s_axis_tdata), .w(weight[r*ROW_BITS+:ROW_BITS]), .y(y_row)
+      );
+      assign carry[r] = 1'b0;
+      assign y[r*ACC_BITS+:ACC_BITS] = ACC_BITS'($signed(y_row));
+      wire unused = ^y_row;
+    end
+  end
+
+  // ---- accumulation
+  logic [PE*ACC_BITS-1:0] old, sum;  // sums before and after the beat
+  for (genvar r = 0; r < PE; r++) begin : gen_sum
+    wire [ACC_BITS-1:0] left = old[r*ACC_BITS+:ACC_BITS];
+    wire [ACC_BITS-1:0] right = y[r*ACC_BITS+:ACC_BITS];
+    if (r < 2 * PAIRS && r % 2 == 1) begin : gen_carry
+      logic below;
+      assign {sum[r*ACC_BITS+:ACC_BITS], below} = {left, 1'b1} + {right, carry[r]};  // carry into bit 0
+      wire unused = below;
+    end else begin : gen_plain
+      assign sum[r*ACC_BITS+:ACC_BITS] = left + right;
+      wire unused = carry[r];
+    end
+  end
+
+  if (T_MAX == 1) begin : gen_sum_register
+    logic [PE*ACC_BITS-1:0] sum_q;
+    wire take = en && sum_valid;
+    wire unused = sum_begin;
+    assign old = sum_q;
+    assign en = !(sum_valid && sum_end && m_axis_tvalid && !m_axis_tready);
+    always_ff @(posedge clk) begin
+      if (rst || (take && sum_end)) sum_q <= '0;
+      else if (take) sum_q <= sum;
+      if (take && sum_end) m_axis_tdata <= sum;
+      if (rst) m_axis_tvalid <= 1'b0;
+      else if (take && sum_end) m_axis_tvalid <= 1'b1;
+      else if (m_axis_tready) m_axis_tvalid <= 1'b0;
+    end
+  end else begin : gen_sum_ram
+    // The RAM is read one cycle before the lanes deliver and written one cycle after. Tiles of one and two tokens need
+    // their sum sooner: it comes from the registers that hold the last two sums.
+    logic [STAGES-1:0][T_BITS-1:0] slots_q;
+    logic [T_BITS-1:0] last_slot_q, older_slot_q;  // of the two beats that read before
+    logic use_last_q, use_older_q;
+    logic [PE*ACC_BITS-1:0] word_q, last_q, older_q;
+    logic write_q, done_q;
+    logic [T_BITS-1:0] write_slot_q;
+    wire [T_BITS-1:0] read_slot = slots_q[STAGES-2];
+    logic done_ready;
+    (* no_rw_check *) logic [PE*ACC_BITS-1:0] sums[T_MAX];
+
+    assign en = !(done_q && !done_ready);
+    assign old = sum_begin ? '0 : use_last_q ? last_q : use_older_q ? older_q : word_q;
+    always_ff @(posedge clk) begin
+      if (write_q) sums[write_slot_q] <= last_q;
+      if (en) begin
+        slots_q <= {slots_q[STAGES-2:0], slot_q};
+        word_q  <= sums[read_slot];
+        if (valid_q[STAGES-2]) begin
+          last_slot_q  <= read_slot;
+          older_slot_q <= last_slot_q;
+          use_last_q   <= read_slot == last_slot_q;
+          use_older_q  <= read_slot == older_slot_q;
+        end
+        write_slot_q <= slots_q[STAGES-1];
+        if (sum_valid) begin
+          last_q  <= sum;
+          older_q <= last_q;
+        end
+      end
+      if (rst) begin
+        write_q <= 1'b0;
+        done_q  <= 1'b0;
+      end else if (en) begin
+        write_q <= sum_valid && !sum_end;
+        done_q  <= sum_valid && sum_end;
+      end
+    end
+
+    fifo #(.WIDTH(PE * ACC_BITS), .DEPTH(T_MAX)) done_i (
+        .clk, .rst, .s_axis_tdata(last_q), .s_axis_tvalid(done_q), .s_axis_tready(done_ready),
+        .m_axis_tdata, .m_axis_tvalid, .m_axis_tready
+    );
+  end
+
+`ifndef SYNTHESIS
+  mvu_holds_beat : assert property (@(posedge clk) disable iff (rst)
+      m_axis_tvalid && !m_axis_tready |=> m_axis_tvalid && $stable(m_axis_tdata))
+  else $error("%m: beat changed while stalled");
+  mvu_cfg_in_range : assert property (@(posedge clk) disable iff (rst)
+      issue && first_q |-> cfg_chunks >= 1 && 32'(cfg_chunks) <= CHUNKS_MAX && cfg_groups >= 1 && cfg_tile >= 1
+      && 32'(cfg_tile) <= T_MAX && cfg_tokens >= 1)
+  else $error("%m: cfg_chunks=%0d cfg_groups=%0d cfg_tile=%0d cfg_tokens=%0d out of range (CHUNKS_MAX=%0d, T_MAX=%0d)",
+              cfg_chunks, cfg_groups, cfg_tile, cfg_tokens, CHUNKS_MAX, T_MAX);
+`endif
+endmodule
+`default_nettype wire

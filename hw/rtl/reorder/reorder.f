@@ -1,0 +1,1 @@
+reorder/reorder.sv
