@@ -92,7 +92,7 @@ extern "C" {
 // Mirrored by ctypes structures in sim/verilate.py.
 struct VtStream {
     const char* name;
-    int32_t data, valid, ready;  // port indices, -1 = absent
+    int32_t data, valid, ready, last_port;  // port indices, -1 = absent; last_port is tlast
     uint32_t lane, lanes, bits, stall;
     uint32_t* beats;         // input: beats to send; output: room for the beats of all jobs
     const int64_t* job_end;  // beats up to and including job j
@@ -105,6 +105,7 @@ struct VtProbe {
     const char *scope, *data, *valid, *ready;
     uint32_t bits, capacity;
     uint32_t* beats;
+    uint32_t* stamps;  // cycle of each beat
     int64_t done;
 };
 
@@ -137,6 +138,19 @@ VT_API void* vt_new(uint64_t seed) {
     model->dut = std::make_unique<Vdut>(model->context.get(), "TOP");
     vt_bind(model->dut.get(), model->ports);
     return model.release();
+}
+
+// Evaluates the model once, so that initial blocks ($readmemh) run in the caller's working directory.
+VT_API int32_t vt_start(void* handle, char* message, int64_t room) {
+    Model& m = *static_cast<Model*>(handle);
+    try {
+        m.ports[VT_CLK].at[0] = 0;
+        m.dut->eval();
+    } catch (const std::exception& error) {
+        snprintf(message, room, "%s", error.what());
+        return 1;
+    }
+    return 0;
 }
 
 VT_API void vt_delete(void* handle) { delete static_cast<Model*>(handle); }
@@ -195,7 +209,6 @@ struct Loop {
     std::vector<StreamState> in, out;
     std::vector<ProbeState> probes;
     Signal clk, rst;
-    int64_t total_cycle = 0;
     int64_t job = 0;  // the job whose cfg is applied
     std::vector<uint32_t> zero;
 
@@ -242,11 +255,10 @@ struct Loop {
         m.dut->eval();
         dump();
         m.context->timeInc(1);
-        ++total_cycle;
     }
     void dump() {
 #ifdef VT_TRACE
-        if (m.trace && total_cycle >= run.trace_from && total_cycle <= run.trace_to) m.trace->dump(m.context->time());
+        if (m.trace && run.cycles >= run.trace_from && run.cycles <= run.trace_to) m.trace->dump(m.context->time());
 #endif
     }
 
@@ -389,6 +401,7 @@ struct Loop {
                 if (s.job > job || stalled(s, d.stall)) continue;
                 s.valid = true;
                 if (d.data >= 0) put_lane(s.data, d.lane, d.lanes, d.bits, d.beats + d.done * s.words);
+                if (d.last_port >= 0) put_bit(m.ports[d.last_port], d.lane, d.done + 1 == d.job_end[s.job]);
                 put_bit(s.v, d.lane, 1);
             }
             for (int i = 0; i < run.n_out; ++i) {
@@ -426,6 +439,8 @@ struct Loop {
                 if (d.done >= total(d)) throw std::runtime_error(where("sent a beat more than expected", d));
                 memcpy(d.beats + d.done * s.words, s.now.data(), s.words * 4);
                 while (d.done >= d.job_end[s.job]) ++s.job;
+                if (d.last_port >= 0 && get_bit(m.ports[d.last_port], d.lane) != (d.done + 1 == d.job_end[s.job]))
+                    throw std::runtime_error(where("has a wrong tlast", d));
                 if (d.first[s.job] < 0) d.first[s.job] = run.cycles;
                 d.last[s.job] = run.cycles;
                 ++d.done;
@@ -437,6 +452,7 @@ struct Loop {
                 if (p.done < int64_t(p.capacity)) {
                     const uint32_t words = (p.bits + 31) / 32;
                     get_lane(s.data, 0, 1, p.bits, p.beats + p.done * words);
+                    p.stamps[p.done] = uint32_t(run.cycles);
                 }
                 ++p.done;
             }

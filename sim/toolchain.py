@@ -44,7 +44,7 @@ def unit_sources(unit: str) -> list[Path]:
     return [RTL / line for line in lines if line]
 
 
-def run_tool(command: Sequence[str | os.PathLike], what: str, cwd: Path | None = None, env: dict | None = None) -> str:
+def run_tool(command: Sequence[object], what: str, cwd: Path | None = None, env: dict | None = None) -> str:
     """Run a tool; RuntimeError with the command and the end of its output when it fails."""
     done = subprocess.run([str(c) for c in command], cwd=cwd, env=env, capture_output=True, text=True)
     if done.returncode:

@@ -5,7 +5,8 @@ Verilator makes C++ of the module, one g++ call makes a library of all of it wit
 Builds are cached by content. How to use it from a test is told in sim/bench/__init__.py.
 
 A stream is named by the prefix of its ports (`s_axis` for s_axis_tdata, s_axis_tvalid, s_axis_tready). When tvalid is a
-vector of n bits (fork, split) it is n streams named `m_axis[0]`.. that share tdata in equal parts.
+vector of n bits (fork, split) it is n streams named `m_axis[0]`.. that share tdata in equal parts. Where there is a
+tlast it marks the last beat of every job, on inputs and on outputs.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import json
 import os
 import re
 import shutil
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -82,6 +85,7 @@ class Stream:
     data: int
     valid: int
     ready: int
+    last: int
     lane: int
     lanes: int
     bits: int
@@ -89,7 +93,7 @@ class Stream:
 
 def _read_ports(header: str) -> list[Port]:
     """Ports of the model from its C++ class, in order."""
-    ports = []
+    ports: list[Port] = []
     for kind, name, msb, lsb in re.findall(r"VL_(IN|OUT)(?:8|16|64|W)?\(&(\w+),(\d+),(\d+)", header):
         ports.append(Port(name, int(msb) - int(lsb) + 1, kind == "IN", len(ports)))
     return ports
@@ -106,18 +110,18 @@ def _find_streams(ports: Sequence[Port]) -> dict[str, Stream]:
         lanes = valid.bits
         if data is not None and data.bits % lanes:
             raise ValueError(f"sim: {prefix}_tdata has {data.bits} bits, not a multiple of {lanes} tvalid bits")
+        last = by_name.get(prefix + "_tlast")
+        pins = {n: p.index if p else -1 for n, p in (("data", data), ("ready", ready), ("last", last))}
         for lane in range(lanes):
             name = prefix if lanes == 1 else f"{prefix}[{lane}]"
-            bits = data.bits // lanes if data else 1
             streams[name] = Stream(
                 name,
                 valid.is_input,
-                data.index if data else -1,
-                valid.index,
-                ready.index if ready else -1,
-                lane,
-                lanes,
-                bits,
+                valid=valid.index,
+                lane=lane,
+                lanes=lanes,
+                bits=data.bits // lanes if data else 1,
+                **pins,
             )
     return streams
 
@@ -203,28 +207,30 @@ class Result:
         outputs: stream -> arrays, in the form in which they were expected (a number of beats: 1-D unsigned integers).
         cycles: From the end of reset to the last handshake.
         first, last: stream -> cycle of the first and last output beat of each job (-1: no beat).
-        probes: name -> Words captured; probe_beats: name -> beats seen, captured or not.
+        probes: name -> Words captured; stamps: name -> cycle of each of these beats; probe_beats: beats seen in all.
         peaks: scope -> value of the variables named `peak` at the end of the run.
     """
 
-    outputs: dict[str, list[np.ndarray]]
-    cycles: int
-    first: dict[str, list[int]]
-    last: dict[str, list[int]]
+    outputs: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    cycles: int = 0
+    first: dict[str, list[int]] = field(default_factory=dict)
+    last: dict[str, list[int]] = field(default_factory=dict)
     probes: dict[str, Words] = field(default_factory=dict)
+    stamps: dict[str, np.ndarray] = field(default_factory=dict)
     probe_beats: dict[str, int] = field(default_factory=dict)
     peaks: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Internal stream to record: names of public variables in `scope` (as Verilator spells it, TOP.top.instance)."""
+    """Internal stream to record: the public variables <wire>_tdata, _tvalid, _tready in `scope`.
+
+    scope is spelt as Design.public_variables() gives it (TOP.vit_top.instance).
+    """
 
     name: str
     scope: str
-    data: str
-    valid: str
-    ready: str
+    wire: str
     bits: int
     capacity: int
 
@@ -232,50 +238,192 @@ class Probe:
 _P32 = ctypes.POINTER(ctypes.c_uint32)
 _P64 = ctypes.POINTER(ctypes.c_int64)
 _PI32 = ctypes.POINTER(ctypes.c_int32)
+MESSAGE_BYTES = 4096
 
 
 class _VtStream(ctypes.Structure):
-    _fields_ = [
-        ("name", ctypes.c_char_p),
-        ("data", ctypes.c_int32),
-        ("valid", ctypes.c_int32),
-        ("ready", ctypes.c_int32),
-    ]
+    _fields_ = [("name", ctypes.c_char_p)]
+    _fields_ += [(n, ctypes.c_int32) for n in ("data", "valid", "ready", "last_port")]
     _fields_ += [(n, ctypes.c_uint32) for n in ("lane", "lanes", "bits", "stall")]
     _fields_ += [("beats", _P32), ("job_end", _P64), ("first", _P64), ("last", _P64), ("done", ctypes.c_int64)]
 
 
 class _VtProbe(ctypes.Structure):
     _fields_ = [(n, ctypes.c_char_p) for n in ("scope", "data", "valid", "ready")]
-    _fields_ += [("bits", ctypes.c_uint32), ("capacity", ctypes.c_uint32), ("beats", _P32), ("done", ctypes.c_int64)]
+    _fields_ += [("bits", ctypes.c_uint32), ("capacity", ctypes.c_uint32)]
+    _fields_ += [("beats", _P32), ("stamps", _P32), ("done", ctypes.c_int64)]
 
 
 class _VtRun(ctypes.Structure):
-    _fields_ = [
-        ("in_", ctypes.POINTER(_VtStream)),
-        ("out", ctypes.POINTER(_VtStream)),
-        ("probes", ctypes.POINTER(_VtProbe)),
-    ]
+    _fields_ = [("in_", ctypes.POINTER(_VtStream)), ("out", ctypes.POINTER(_VtStream))]
+    _fields_ += [("probes", ctypes.POINTER(_VtProbe))]
     _fields_ += [("cfg_ports", _PI32), ("cfg", _P32), ("other", _P32), ("write_ports", _PI32), ("writes", _P32)]
-    _fields_ += [
-        (n, ctypes.c_int64) for n in ("reset_at", "max_cycles", "idle_limit", "tail", "trace_from", "trace_to")
-    ]
+    _fields_ += [(n, ctypes.c_int64) for n in ("reset_at", "max_cycles", "idle_limit", "tail")]
+    _fields_ += [(n, ctypes.c_int64) for n in ("trace_from", "trace_to")]
     _fields_ += [("seed", ctypes.c_uint64)]
-    _fields_ += [(n, ctypes.c_int32) for n in ("n_in", "n_out", "n_probes", "n_jobs", "n_cfg", "cfg_words", "n_writes")]
-    _fields_ += [(n, ctypes.c_int32) for n in ("n_write_ports", "cfg_stream", "cfg_hold", "allow_extra")]
-    _fields_ += [("trace_path", ctypes.c_char_p), ("cycles", ctypes.c_int64), ("message", ctypes.c_char * 4096)]
+    _fields_ += [(n, ctypes.c_int32) for n in ("n_in", "n_out", "n_probes", "n_jobs", "n_cfg", "cfg_words")]
+    _fields_ += [(n, ctypes.c_int32) for n in ("n_writes", "n_write_ports", "cfg_stream", "cfg_hold", "allow_extra")]
+    _fields_ += [
+        ("trace_path", ctypes.c_char_p),
+        ("cycles", ctypes.c_int64),
+        ("message", ctypes.c_char * MESSAGE_BYTES),
+    ]
 
 
-def _p32(array: np.ndarray):
+def _p32(array: np.ndarray) -> Any:
     return array.ctypes.data_as(_P32)
 
 
-def _p64(array: np.ndarray):
+def _p64(array: np.ndarray) -> Any:
     return array.ctypes.data_as(_P64)
 
 
-def _pi32(array: np.ndarray):
+def _pi32(array: np.ndarray) -> Any:
     return array.ctypes.data_as(_PI32)
+
+
+class _Plan:
+    """The C structures of one run, and the arrays that they point at."""
+
+    def __init__(self, design: Design, jobs: Sequence[Job], stall: int | Mapping[str, int]):
+        self.design, self.jobs, self.stall = design, jobs, stall
+        self.run = _VtRun()
+        self.keep: list[Any] = []
+        self.inputs = sorted({n for j in jobs for n in j.inputs})
+        self.outputs = sorted({n for j in jobs for n in j.outputs})
+        self.wanted: dict[str, list[Any]] = {}
+        self.room: dict[str, np.ndarray] = {}
+        self.ends: dict[str, np.ndarray] = {}
+        self.times: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self.run.n_jobs = len(jobs)
+        self._add_inputs()
+        self._add_outputs()
+
+    def _stream(self, struct: _VtStream, s: Stream, beats: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+        ends = np.cumsum([0, *counts], dtype=np.int64)
+        percent = self.stall.get(s.name, 0) if isinstance(self.stall, Mapping) else self.stall
+        if not 0 <= int(percent) < 100:
+            raise ValueError(f"sim: stall of {s.name} is {percent}, 0..99 percent expected")
+        beats, job_end = np.ascontiguousarray(beats, np.uint32), ends[1:].copy()
+        self.keep += [beats, job_end]
+        struct.name, struct.data, struct.valid, struct.ready = s.name.encode(), s.data, s.valid, s.ready
+        struct.last_port, struct.lane, struct.lanes, struct.bits, struct.stall = (
+            s.last,
+            s.lane,
+            s.lanes,
+            s.bits,
+            percent,
+        )
+        struct.beats, struct.job_end = _p32(beats), _p64(job_end)
+        return ends
+
+    def _add_inputs(self) -> None:
+        structs = (_VtStream * max(1, len(self.inputs)))()
+        for struct, name in zip(structs, self.inputs, strict=False):
+            s = self.design.stream(name, True)
+            where = f"sim: {self.design.name} {name} job"
+            parts = [as_words(j.inputs.get(name, ()), s.bits, f"{where} {i}").data for i, j in enumerate(self.jobs)]
+            self._stream(struct, s, parts[0] if len(parts) == 1 else np.concatenate(parts), [len(p) for p in parts])
+        self.keep.append(structs)
+        self.run.in_, self.run.n_in = structs, len(self.inputs)
+
+    def _add_outputs(self) -> None:
+        # streams that no job mentions are drained and must stay silent
+        silent = [s.name for s in self.design.streams.values() if not s.is_input and s.name not in self.outputs]
+        names = [*self.outputs, *silent]
+        structs = (_VtStream * max(1, len(names)))()
+        for struct, name in zip(structs, names, strict=False):
+            s = self.design.stream(name, False)
+            where = f"sim: {self.design.name} {name} job"
+            wanted = [_expect(j.outputs.get(name, 0), s.bits, f"{where} {i}") for i, j in enumerate(self.jobs)]
+            counts = [beat_count(w) for w in wanted]
+            room = np.zeros((sum(counts), -(-s.bits // 32)), np.uint32)
+            self.times[name] = (np.full(len(self.jobs), -1, np.int64), np.full(len(self.jobs), -1, np.int64))
+            self.wanted[name], self.room[name] = wanted, room
+            self.ends[name] = self._stream(struct, s, room, counts)
+            struct.first, struct.last = _p64(self.times[name][0]), _p64(self.times[name][1])
+        self.keep.append(structs)
+        self.run.out, self.run.n_out = structs, len(names)
+
+    def add_cfg(self, cfg_stream: str | None, cfg_hold: bool) -> None:
+        jobs, ports, what = self.jobs, self.design.ports, f"sim: {self.design.name}"
+        names = sorted({n for j in jobs for n in j.cfg})
+        self.design.check_inputs(names)
+        words = max([1] + [-(-ports[n].bits // 32) for n in names])
+        shape = (len(jobs), max(1, len(names)), words)
+        shown, other = np.zeros(shape, np.uint32), np.zeros(shape, np.uint32)
+        for i, job in enumerate(jobs):
+            for k, n in enumerate(names):
+                if n not in job.cfg:
+                    raise ValueError(f"{what}: job {i} lacks cfg value {n!r}")
+                bits, value = ports[n].bits, int(job.cfg[n])
+                full = (1 << bits) - 1
+                if not -(1 << (bits - 1)) <= value <= full:
+                    raise ValueError(f"{what}: {n}={value} of job {i} does not fit {bits} bits")
+                for w in range(words):
+                    shown[i, k, w] = ((value & full) >> (32 * w)) & 0xFFFFFFFF
+                    other[i, k, w] = ((~value & full) >> (32 * w)) & 0xFFFFFFFF
+        index = np.array([ports[n].index for n in names] or [0], np.int32)
+        self.keep += [shown, other, index]
+        run = self.run
+        run.cfg_ports, run.cfg, run.other, run.n_cfg, run.cfg_words = (
+            _pi32(index),
+            _p32(shown),
+            _p32(other),
+            len(names),
+            words,
+        )
+        run.cfg_hold, run.cfg_stream = int(cfg_hold), -1
+        if cfg_stream is not None:
+            self.design.stream(cfg_stream, True)
+            run.cfg_stream = self.inputs.index(cfg_stream)
+
+    def add_writes(self, writes: Sequence[Mapping[str, int]]) -> None:
+        names = sorted({n for w in writes for n in w})
+        self.design.check_inputs(names)
+        table = np.zeros((max(1, len(writes)), max(1, len(names))), np.uint32)
+        for i, write in enumerate(writes):
+            for k, n in enumerate(names):
+                table[i, k] = int(write.get(n, 0)) & ((1 << self.design.ports[n].bits) - 1) & 0xFFFFFFFF
+        index = np.array([self.design.ports[n].index for n in names] or [0], np.int32)
+        self.keep += [table, index]
+        self.run.write_ports, self.run.writes = _pi32(index), _p32(table)
+        self.run.n_writes, self.run.n_write_ports = len(writes), len(names)
+
+    def add_probes(self, probes: Sequence[Probe]) -> list[tuple[Probe, _VtProbe, np.ndarray, np.ndarray]]:
+        structs = (_VtProbe * max(1, len(probes)))()
+        rows = []
+        for struct, probe in zip(structs, probes, strict=False):
+            beats, stamps = (
+                np.zeros((probe.capacity, -(-probe.bits // 32)), np.uint32),
+                np.zeros(probe.capacity, np.uint32),
+            )
+            struct.scope = probe.scope.encode()
+            struct.data, struct.valid, struct.ready = (
+                f"{probe.wire}_{p}".encode() for p in ("tdata", "tvalid", "tready")
+            )
+            struct.bits, struct.capacity, struct.beats, struct.stamps = (
+                probe.bits,
+                probe.capacity,
+                _p32(beats),
+                _p32(stamps),
+            )
+            rows.append((probe, struct, beats, stamps))
+        self.keep.append(structs)
+        self.run.probes, self.run.n_probes = structs, len(probes)
+        return rows
+
+
+def _expect(wanted: Any, bits: int, what: str) -> Beats | Words | Expected:
+    if isinstance(wanted, (int, np.integer)):
+        return Beats(int(wanted))
+    if isinstance(wanted, (Beats, Words)):
+        return wanted
+    values = np.array(wanted, object) if bits > 63 and isinstance(wanted, (list, tuple)) else np.asarray(wanted)
+    return Expected(as_words(wanted, bits, what), values)
+
+
+_WORKING_FOLDER = threading.Lock()
 
 
 class Design:
@@ -286,15 +434,15 @@ class Design:
         self.folder, self.name = folder, name
         self.ports = {n: Port(n, bits, is_input, i) for i, (n, bits, is_input) in enumerate(about["ports"])}
         self.streams = _find_streams(list(self.ports.values()))
-        self._lib = ctypes.CDLL(str(folder / "dut.so"), mode=os.RTLD_LOCAL | os.RTLD_NOW)
-        self._lib.vt_new.restype = ctypes.c_void_p
-        self._lib.vt_new.argtypes = [ctypes.c_uint64]
-        self._lib.vt_delete.argtypes = [ctypes.c_void_p]
-        self._lib.vt_run.argtypes = [ctypes.c_void_p, ctypes.POINTER(_VtRun)]
-        self._lib.vt_list.restype = ctypes.c_int64
-        self._lib.vt_list.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int64]
-        self._lib.vt_peek.restype = ctypes.c_int64
-        self._lib.vt_peek.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p]
+        lib = ctypes.CDLL(str(folder / "dut.so"), mode=os.RTLD_LOCAL | os.RTLD_NOW)
+        text, number, handle = ctypes.c_char_p, ctypes.c_int64, ctypes.c_void_p
+        lib.vt_new.restype, lib.vt_new.argtypes = handle, [ctypes.c_uint64]
+        lib.vt_delete.argtypes = [handle]
+        lib.vt_start.argtypes = [handle, text, number]
+        lib.vt_run.argtypes = [handle, ctypes.POINTER(_VtRun)]
+        lib.vt_list.restype, lib.vt_list.argtypes = number, [handle, text, number]
+        lib.vt_peek.restype, lib.vt_peek.argtypes = number, [handle, text, text]
+        self._lib = lib
 
     @classmethod
     def build(
@@ -323,10 +471,7 @@ class Design:
             RuntimeError: Verilator or g++ failed; the text holds their messages.
         """
         paths = unit_sources(top) if sources is None else [Path(s) for s in sources]
-        cache_dir().mkdir(parents=True, exist_ok=True)
-        folder = _build(
-            top, paths, dict(params or {}), list(defines), trace_kind() if trace else "", tuple(options), level
-        )
+        folder = _build(top, paths, dict(params or {}), list(defines), trace_kind() if trace else "", options, level)
         text = ", ".join(f"{k}={v}" for k, v in (params or {}).items() if not isinstance(v, str))
         return cls(folder, f"{top}({text})" if text else top)
 
@@ -338,6 +483,13 @@ class Design:
             kind = {True: "input ", False: "output ", None: ""}[is_input]
             raise ValueError(f"sim: {self.name} has no {kind}stream {name!r}; it has {', '.join(names)}")
         return found
+
+    def check_inputs(self, names: Sequence[str]) -> None:
+        """ValueError when one of the names is no input port."""
+        for n in names:
+            if n not in self.ports or not self.ports[n].is_input:
+                inputs = ", ".join(p.name for p in self.ports.values() if p.is_input)
+                raise ValueError(f"sim: {self.name} has no input {n!r}; it has {inputs}")
 
     def public_variables(self) -> list[tuple[str, str, int]]:
         """(scope, name, bits) of every variable marked public_flat_rd."""
@@ -353,6 +505,19 @@ class Design:
         self._lib.vt_list(handle, buffer, need + 1)
         rows = [line.rsplit(" ", 2) for line in buffer.value.decode().splitlines()]
         return [(scope, name, int(bits)) for scope, name, bits in rows]
+
+    def _start(self, handle: int, cwd: str | os.PathLike | None) -> None:
+        message = ctypes.create_string_buffer(MESSAGE_BYTES)
+        with _WORKING_FOLDER:
+            here = os.getcwd()
+            try:
+                if cwd is not None:
+                    os.chdir(cwd)
+                if self._lib.vt_start(handle, message, MESSAGE_BYTES):
+                    text = message.value.decode(errors="replace")
+                    raise SimulationError(f"sim: {self.name}: {text} (working directory {cwd or here})")
+            finally:
+                os.chdir(here)
 
     def run(
         self,
@@ -371,8 +536,11 @@ class Design:
         probes: Sequence[Probe] = (),
         trace_path: str | os.PathLike | None = None,
         trace_window: tuple[int, int] = (0, 1 << 62),
+        compare: bool = True,
     ) -> Result:
         """Reset the module, run the jobs one after another without idle cycles, compare what is expected.
+
+        The simulation itself holds no Python lock, so several threads may run the same design at once.
 
         Args:
             jobs: The jobs. A job's cfg is applied when all input beats of the job before it were accepted; jobs whose
@@ -392,7 +560,8 @@ class Design:
             cwd: Working directory for $readmemh files.
             probes: Internal streams to record.
             trace_path: Waveform file, needs a build with trace=True.
-            trace_window: First and last cycle (counted from the first reset on) to dump.
+            trace_window: First and last cycle to dump, counted like Result.cycles.
+            compare: False returns outputs without comparing them.
 
         Raises:
             SimulationError: deadlock, broken protocol, assertion in the module.
@@ -400,81 +569,42 @@ class Design:
         """
         if not jobs:
             raise ValueError(f"sim: {self.name}: no jobs given")
-        what = f"sim: {self.name}"
-        names_in = sorted({n for job in jobs for n in job.inputs})
-        names_out = sorted({n for job in jobs for n in job.outputs})
-        absent = [s.name for s in self.streams.values() if not s.is_input and s.name not in names_out]
-        keep: list[object] = []  # everything the C structures point at
-        run = _VtRun()
-        in_structs = (_VtStream * max(1, len(names_in)))()
-        for struct, name in zip(in_structs, names_in, strict=False):
-            s = self.stream(name, True)
-            parts = [
-                as_words(j.inputs.get(name, ()), s.bits, f"{what} {name} job {i}").data for i, j in enumerate(jobs)
-            ]
-            self._fill(struct, s, parts, stall, keep)
-        expected: dict[str, list[object]] = {}
-        out_structs = (_VtStream * max(1, len(names_out) + len(absent)))()
-        counts: dict[str, np.ndarray] = {}
-        for struct, name in zip(out_structs, [*names_out, *absent], strict=False):
-            s = self.stream(name, False)
-            wanted = [self._expect(j.outputs.get(name, 0), s, f"{what} {name} job {i}") for i, j in enumerate(jobs)]
-            expected[name] = wanted
-            counts[name] = np.array([0, *np.cumsum([beat_count(w) for w in wanted])], np.int64)
-            room = np.zeros((int(counts[name][-1]), -(-s.bits // 32)), np.uint32)
-            self._fill(struct, s, [room], stall, keep, counts[name][1:].copy())
-            struct.first = _p64(first := np.full(len(jobs), -1, np.int64))
-            struct.last = _p64(last := np.full(len(jobs), -1, np.int64))
-            expected[name] = [wanted, room, first, last]
-        keep += [in_structs, out_structs]
-        run.in_, run.out, run.n_in, run.n_out = in_structs, out_structs, len(names_in), len(names_out) + len(absent)
-        run.n_jobs = len(jobs)
-        self._fill_cfg(run, jobs, names_in, cfg_stream, keep)
-        self._fill_writes(run, writes, keep)
-        probe_structs = (_VtProbe * max(1, len(probes)))()
-        captured = []
-        for struct, probe in zip(probe_structs, probes, strict=False):
-            room = np.zeros((probe.capacity, -(-probe.bits // 32)), np.uint32)
-            captured.append(room)
-            struct.scope, struct.data = probe.scope.encode(), probe.data.encode()
-            struct.valid, struct.ready = probe.valid.encode(), probe.ready.encode()
-            struct.bits, struct.capacity, struct.beats = probe.bits, probe.capacity, _p32(room)
-        run.probes, run.n_probes = probe_structs, len(probes)
+        plan = _Plan(self, jobs, stall)
+        plan.add_cfg(cfg_stream, cfg_hold)
+        plan.add_writes(writes)
+        rows = plan.add_probes(probes)
+        run = plan.run
         run.reset_at = -1 if reset_at is None else reset_at
-        run.max_cycles, run.idle_limit, run.tail = max_cycles, idle_limit, tail
+        run.max_cycles, run.idle_limit, run.tail, run.seed = max_cycles, idle_limit, tail, seed
+        run.allow_extra = int(allow_extra)
         run.trace_from, run.trace_to = trace_window
-        run.seed, run.cfg_hold, run.allow_extra = seed, int(cfg_hold), int(allow_extra)
-        if trace_path is not None:
-            run.trace_path = str(Path(trace_path).resolve()).encode()
-        here = os.getcwd()
+        run.trace_path = None if trace_path is None else str(Path(trace_path).resolve()).encode()
+        result = Result()
         handle = self._lib.vt_new(seed)
         try:
-            if cwd is not None:
-                os.chdir(cwd)
-            code = self._lib.vt_run(handle, ctypes.byref(run))
-            peaks = {
-                s: int(self._lib.vt_peek(handle, s.encode(), n.encode()))
-                for s, n, _ in self._variables(handle)
-                if n == "peak"
-            }
+            self._start(handle, cwd)
+            failed = self._lib.vt_run(handle, ctypes.byref(run))
+            for scope, name, _ in self._variables(handle):
+                if name == "peak":
+                    result.peaks[scope] = int(self._lib.vt_peek(handle, scope.encode(), name.encode()))
         finally:
-            os.chdir(here)
             self._lib.vt_delete(handle)
-        if code:
-            raise SimulationError(f"{what} (seed {seed}): {run.message.decode(errors='replace')}")
-        result = Result({}, int(run.cycles), {}, {}, peaks=peaks)
-        for name in names_out:
-            wanted, room, first, last = expected[name]
-            s, ends = self.streams[name], counts[name]
-            result.first[name], result.last[name] = first.tolist(), last.tolist()
-            got = [Words(room[ends[i] : ends[i + 1]], s.bits) for i in range(len(jobs))]
-            for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
-                if not isinstance(w, Beats):
-                    compare_words(g, w, f"{what} {name}", i, seed)
-            result.outputs[name] = [unpack_like(g, w) for g, w in zip(got, wanted, strict=True)]
-        for struct, probe, room in zip(probe_structs, probes, captured, strict=False):
-            result.probe_beats[probe.name] = int(struct.done)
-            result.probes[probe.name] = Words(room[: min(probe.capacity, int(struct.done))], probe.bits)
+        if failed:
+            raise SimulationError(f"sim: {self.name} (seed {seed}): {run.message.decode(errors='replace')}")
+        result.cycles = int(run.cycles)
+        for name in plan.outputs:
+            s, ends = self.streams[name], plan.ends[name]
+            result.first[name], result.last[name] = (t.tolist() for t in plan.times[name])
+            result.outputs[name] = []
+            for i, want in enumerate(plan.wanted[name]):
+                got = Words(plan.room[name][ends[i] : ends[i + 1]], s.bits)
+                if compare and not isinstance(want, Beats):
+                    compare_words(got, want, f"sim: {self.name} {name} job {i}", seed)
+                result.outputs[name].append(unpack_like(got, want))
+        for probe, struct, beats, stamps in rows:
+            seen = int(struct.done)
+            result.probe_beats[probe.name], result.stamps[probe.name] = seen, stamps[:seen]
+            result.probes[probe.name] = Words(beats[:seen], probe.bits)
         return result
 
     def run_streams(
@@ -482,88 +612,8 @@ class Design:
         inputs: Mapping[str, object],
         outputs: Mapping[str, object],
         cfg: Mapping[str, int] | None = None,
-        **options,
+        **options: Any,
     ) -> tuple[dict[str, np.ndarray], int]:
         """One job: run([Job(inputs, outputs, cfg)], **options) -> (stream -> array, cycles)."""
         result = self.run([Job(inputs, outputs, cfg or {})], **options)
         return {name: items[0] for name, items in result.outputs.items()}, result.cycles
-
-    def _expect(self, wanted: object, s: Stream, what: str) -> object:
-        if isinstance(wanted, (int, np.integer)):
-            return Beats(int(wanted))
-        if isinstance(wanted, (Beats, Words)):
-            return wanted
-        return Expected(
-            as_words(wanted, s.bits, what),
-            np.asarray(wanted, object if s.bits > 63 and isinstance(wanted, (list, tuple)) else None),
-        )
-
-    def _fill(
-        self, struct: _VtStream, s: Stream, parts: list, stall: object, keep: list, ends: np.ndarray | None = None
-    ) -> None:
-        beats = (
-            np.ascontiguousarray(np.concatenate(parts), np.uint32) if len(parts) > 1 else np.ascontiguousarray(parts[0])
-        )
-        ends = np.cumsum([len(p) for p in parts], dtype=np.int64) if ends is None else ends
-        name = s.name.encode()
-        keep += [beats, ends, name]
-        struct.name, struct.data, struct.valid, struct.ready = name, s.data, s.valid, s.ready
-        struct.lane, struct.lanes, struct.bits = s.lane, s.lanes, s.bits
-        percent = stall.get(s.name, 0) if isinstance(stall, Mapping) else stall
-        if not 0 <= int(percent) < 100:
-            raise ValueError(f"sim: stall of {s.name} is {percent}, 0..99 percent expected")
-        struct.stall = int(percent)
-        struct.beats, struct.job_end = _p32(beats), _p64(ends)
-
-    def _fill_cfg(
-        self, run: _VtRun, jobs: Sequence[Job], names_in: list[str], cfg_stream: str | None, keep: list
-    ) -> None:
-        names = sorted({n for j in jobs for n in j.cfg})
-        for n in names:
-            if n not in self.ports or not self.ports[n].is_input:
-                raise ValueError(f"sim: {self.name} has no input {n!r}")
-        words = max([1] + [-(-self.ports[n].bits // 32) for n in names])
-        shown, other = [np.zeros((len(jobs), max(1, len(names)), words), np.uint32) for _ in range(2)]
-        for i, job in enumerate(jobs):
-            for k, n in enumerate(names):
-                if n not in job.cfg:
-                    raise ValueError(f"sim: {self.name}: job {i} lacks cfg value {n!r}")
-                bits = self.ports[n].bits
-                full = (1 << bits) - 1
-                value = int(job.cfg[n])
-                if not -(1 << (bits - 1)) <= value <= full:
-                    raise ValueError(f"sim: {self.name}: {n}={value} of job {i} does not fit {bits} bits")
-                for w in range(words):
-                    shown[i, k, w] = ((value & full) >> (32 * w)) & 0xFFFFFFFF
-                    other[i, k, w] = ((~value & full) >> (32 * w)) & 0xFFFFFFFF
-        ports = np.array([self.ports[n].index for n in names] or [0], np.int32)
-        keep += [shown, other, ports]
-        run.cfg_ports, run.cfg, run.other, run.n_cfg, run.cfg_words = (
-            _pi32(ports),
-            _p32(shown),
-            _p32(other),
-            len(names),
-            words,
-        )
-        run.cfg_stream = -1
-        if cfg_stream is not None:
-            self.stream(cfg_stream, True)
-            run.cfg_stream = names_in.index(cfg_stream)
-
-    def _fill_writes(self, run: _VtRun, writes: Sequence[Mapping[str, int]], keep: list) -> None:
-        names = sorted({n for w in writes for n in w})
-        for n in names:
-            if n not in self.ports or not self.ports[n].is_input or self.ports[n].bits > 32:
-                raise ValueError(f"sim: {self.name} has no input {n!r} of up to 32 bits to write")
-        table = np.zeros((max(1, len(writes)), max(1, len(names))), np.uint32)
-        for i, write in enumerate(writes):
-            for k, n in enumerate(names):
-                table[i, k] = int(write.get(n, 0)) & ((1 << self.ports[n].bits) - 1)
-        ports = np.array([self.ports[n].index for n in names] or [0], np.int32)
-        keep += [table, ports]
-        run.write_ports, run.writes, run.n_writes, run.n_write_ports = (
-            _pi32(ports),
-            _p32(table),
-            len(writes),
-            len(names),
-        )

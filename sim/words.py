@@ -158,13 +158,13 @@ class Expected:
         return bool(self.values.size) and int(self.values.min()) < 0
 
 
-def beat_count(wanted: object) -> int:
+def beat_count(wanted: Words | Beats | Expected) -> int:
     if isinstance(wanted, Beats):
         return wanted.count
     return len(wanted.data if isinstance(wanted, Words) else wanted.words.data)
 
 
-def unpack_like(got: Words, wanted: object) -> np.ndarray:
+def unpack_like(got: Words, wanted: Words | Beats | Expected) -> np.ndarray:
     """Beats in the form they were expected in."""
     if isinstance(wanted, Words):
         return got.data.copy()
@@ -175,7 +175,7 @@ def unpack_like(got: Words, wanted: object) -> np.ndarray:
     return array[:, 0] if wanted.values.ndim == 1 else array
 
 
-def compare_words(got: Words, wanted: object, what: str, job: int, seed: int) -> None:
+def compare_words(got: Words, wanted: Words | Expected, what: str, seed: int) -> None:
     """AssertionError at the first differing element."""
     want = wanted if isinstance(wanted, Words) else wanted.words
     if np.array_equal(got.data, want.data):
@@ -186,6 +186,6 @@ def compare_words(got: Words, wanted: object, what: str, job: int, seed: int) ->
     lane = int(np.argmax(g[beat] != w[beat]))
     n = int(np.count_nonzero(g != w))
     raise AssertionError(
-        f"{what} job {job} beat {beat} element {lane}: got={g[beat, lane]} want={w[beat, lane]}"
+        f"{what} beat {beat} element {lane}: got={g[beat, lane]} want={w[beat, lane]}"
         f" ({n} of {w.size} values differ, seed {seed})"
     )

@@ -9,7 +9,6 @@ the handshake.
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,12 +17,12 @@ class _Pins:
     """The three pins of a stream `prefix` or of its lane `prefix[i]`."""
 
     def __init__(self, dut: Any, name: str):
-        prefix, lane = re.fullmatch(r"(\w+?)(?:\[(\d+)\])?", name).groups()
+        prefix, _, lane = name.rstrip("]").partition("[")
         self.name = name
         self.data, self.valid, self.ready = (getattr(dut, f"{prefix}_{p}") for p in ("tdata", "tvalid", "tready"))
         self.lanes, self.lane = len(self.valid), int(lane or 0)
         self.bits = len(self.data) // self.lanes
-        if lane is None and self.lanes > 1:
+        if not lane and self.lanes > 1:
             raise ValueError(f"sim: {name} is a bundle of {self.lanes} streams; name one as {name}[0]")
 
     def get_bit(self, pin: Any) -> int:

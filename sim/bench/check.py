@@ -50,7 +50,9 @@ async def check_unit(
     """
     rng, bundle = random.Random(seed), Bundle()
     percent = (lambda n: int(stall.get(n, 0))) if isinstance(stall, Mapping) else (lambda n: int(stall))
-    sources, sinks, ends = {}, {}, {}
+    sources: dict[str, Source] = {}
+    sinks: dict[str, Sink] = {}
+    ends: dict[str, list[int]] = {}
     for name in sorted({n for j in jobs for n in j.inputs}):
         parts = [_integers(j.inputs.get(name, ()), _width(dut, name), name) for j in jobs]
         sources[name] = Source(dut, name, [b for p in parts for b in p], percent(name), rng, bundle)
@@ -83,8 +85,10 @@ async def check_unit(
                 pin.value = (int(jobs[job].cfg[n]) & mask) ^ (0 if right else mask)
 
     async def reset(cycles: int) -> None:
-        for stream in [*sources.values(), *sinks.values()]:
-            stream.reset()
+        for source in sources.values():
+            source.reset()
+        for sink in sinks.values():
+            sink.reset()
         show(0, True)
         for pin in write_pins.values():
             pin.value = 0

@@ -23,6 +23,14 @@ print("elaboration is complete", flush=True)
 LIBRARIES = ("ecp5/cells_bb.v", "xilinx/cells_xtra.v")
 
 
+def yosys_share() -> Path:
+    """Folder of the files that Yosys calls +/."""
+    found = importlib.util.find_spec("pyosys")
+    if found is None or found.origin is None:
+        raise RuntimeError("sim: the Python package pyosys is absent; run make venv")
+    return Path(found.origin).parent / "share"
+
+
 def units() -> list[str]:
     """Units of hw/rtl, the folders that hold a source list."""
     return sorted(f.stem for f in RTL.glob("*/*.f") if f.stem == f.parent.name)
@@ -43,7 +51,7 @@ def lint(unit: str, sources: Sequence[Path] | None = None) -> str:
 def elaborate(unit: str, sources: Sequence[Path] | None = None) -> str:
     """Elaborate a unit in Yosys (slang front end), in a process of its own; RuntimeError with its messages."""
     paths = [Path(p).resolve() for p in (sources if sources is not None else unit_sources(unit))]
-    share = Path(importlib.util.find_spec("pyosys").origin).parent / "share"
+    share = yosys_share()
     files = [*(f"-v {share / library}" for library in LIBRARIES), *(os.path.relpath(p, ROOT) for p in paths)]
     commands = [f"read_slang --top {unit} " + " ".join(files)]
     commands += [f"hierarchy -check -top {unit}", "proc", "check -assert"]

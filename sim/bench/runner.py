@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
@@ -118,8 +119,8 @@ def run_cocotb(
         log, results = Path(scratch) / "log.txt", Path(scratch) / "results.xml"
         place = Path(cwd) if cwd is not None else Path(scratch)
         pythonpath = [str(path.parent), str(toolchain.ROOT)]
-        saved_path, saved_test = list(os.sys.path), os.environ.pop("PYTEST_CURRENT_TEST", None)
-        os.sys.path[:0] = pythonpath
+        saved_path, saved_test = list(sys.path), os.environ.pop("PYTEST_CURRENT_TEST", None)
+        sys.path[:0] = pythonpath
         try:
             get_runner("verilator").test(
                 test_module=path.stem, hdl_toplevel=top, hdl_toplevel_lang="verilog", build_dir=folder, test_dir=place,
@@ -128,7 +129,7 @@ def run_cocotb(
         except SystemExit:
             pass  # the results say more than the exit code
         finally:
-            os.sys.path[:] = saved_path
+            sys.path[:] = saved_path
             if saved_test is not None:
                 os.environ["PYTEST_CURRENT_TEST"] = saved_test
         text = log.read_text(errors="replace") if log.is_file() else ""
