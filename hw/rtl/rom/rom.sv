@@ -24,6 +24,8 @@ module rom #(
     $error("rom: WIDTH=%0d and DEPTH=%0d must be at least 1", WIDTH, DEPTH);
   end
 
+  // From 1 kbit on a block RAM costs less than the LUTs
+  (* rom_style = WIDTH * DEPTH >= 1024 ? "block" : "auto" *)
   logic [WIDTH-1:0] words[DEPTH];
   if (INIT_FILE != "") begin : gen_init
     initial $readmemh(INIT_FILE, words);
