@@ -8,15 +8,19 @@ pseudo-terminal in front of it, so that synthesis.host talks to simulated pins e
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import ctypes
 import os
 import shutil
+import struct
 import threading
 import time
 import tty
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from sim import toolchain
 
@@ -144,6 +148,46 @@ class BoardModel:
             raise RuntimeError(f"sim.board: {message.value.decode()} (about cycle {self.cycles})")
         self.cycles += cycles
         return received.raw[:count]
+
+    def classify(self, images: np.ndarray, classes: int, max_cycles: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Send images one by one through the pins, without a driver program, and collect the answers.
+
+        This is the frame format of hw/rtl/host_link once more, independent of synthesis.host.
+
+        Args:
+            images: Pixels 0..255, shape (B, ...).
+            classes: Logits of an answer.
+            max_cycles: Oscillator cycles to wait for each answer, after the image was sent.
+
+        Returns:
+            Logits codes (B, classes), classes (B,), network cycles (B,), all int64.
+
+        Raises:
+            RuntimeError: no answer in time, or not the expected one.
+        """
+        logits = np.zeros((len(images), classes), dtype=np.int64)
+        indices, cycles = np.zeros(len(images), dtype=np.int64), np.zeros(len(images), dtype=np.int64)
+        for number, image in enumerate(np.asarray(images, dtype=np.uint8)):
+            pixels = image.tobytes()
+            body = struct.pack("<BBH", 3, number % 256, len(pixels)) + pixels
+            send = b"\xa5\x5a" + body + struct.pack("<H", binascii.crc_hqx(body, 0xFFFF))
+            answer, waited = b"", 0
+            length = 14 + 2 * classes
+            while len(answer) < length and waited < max_cycles:
+                answer += self.run(2000, send)
+                send = b""
+                waited += 0 if self.unsent else 2000
+            if len(answer) < length:
+                raise RuntimeError(
+                    f"sim.board: image {number}: {len(answer)} of {length} bytes within {max_cycles} cycles: {answer.hex()}"
+                )
+            body, check = answer[2:-2], answer[-2:]
+            header = b"\xa5\x5a" + struct.pack("<BBH", 0x83, number % 256, 6 + 2 * classes)
+            if answer[:6] != header or check != struct.pack("<H", binascii.crc_hqx(body, 0xFFFF)):
+                raise RuntimeError(f"sim.board: image {number}: unexpected answer {answer.hex()}")
+            indices[number], cycles[number] = struct.unpack("<HI", body[4:10])
+            logits[number] = np.frombuffer(body[10:], dtype="<i2")
+        return logits, indices, cycles
 
     def press_reset(self, cycles: int = 8) -> None:
         """Press the reset button for some cycles."""

@@ -65,6 +65,18 @@ def test_board_answers_images(library: Path) -> None:
     assert (results.cycles > IMAGE_BYTES + 500).all() and (results.cycles < 2 * IMAGE_BYTES + 500).all()
 
 
+def test_board_answers_without_driver(library: Path) -> None:
+    images = random_images(3, seed=12)
+    model = BoardModel(library)
+    logits, classes, cycles = model.classify(images, CLASSES, max_cycles=10_000)
+    np.testing.assert_array_equal(logits, stand_in_logits(images))
+    np.testing.assert_array_equal(classes, stand_in_logits(images).argmax(axis=1))
+    assert (cycles > IMAGE_BYTES + 500).all()
+    with pytest.raises(RuntimeError, match="image 0: 0 of 34 bytes within 2000 cycles"):
+        model.classify(images[:1], CLASSES, max_cycles=2000)
+    model.close()
+
+
 @pytest.mark.parametrize("send, receive", [(-2, 2), (2, -2), (2, 2), (-2, -2)])
 def test_board_stands_wrong_bit_clock(library: Path, send: int, receive: int) -> None:
     images = random_images(4, seed=2)
