@@ -179,7 +179,8 @@ class BoardModel:
                 waited += 0 if self.unsent else 2000
             if len(answer) < length:
                 raise RuntimeError(
-                    f"sim.board: image {number}: {len(answer)} of {length} bytes within {max_cycles} cycles: {answer.hex()}"
+                    f"sim.board: image {number}: {len(answer)} of {length} bytes within {max_cycles} cycles "
+                    f"({answer.hex()})"
                 )
             body, check = answer[2:-2], answer[-2:]
             header = b"\xa5\x5a" + struct.pack("<BBH", 0x83, number % 256, 6 + 2 * classes)

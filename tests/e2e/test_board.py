@@ -72,7 +72,7 @@ def test_board_answers_without_driver(library: Path) -> None:
     np.testing.assert_array_equal(logits, stand_in_logits(images))
     np.testing.assert_array_equal(classes, stand_in_logits(images).argmax(axis=1))
     assert (cycles > IMAGE_BYTES + 500).all()
-    with pytest.raises(RuntimeError, match="image 0: 0 of 34 bytes within 2000 cycles"):
+    with pytest.raises(RuntimeError, match=r"image 0: \d+ of 34 bytes within 2000 cycles"):
         model.classify(images[:1], CLASSES, max_cycles=2000)
     model.close()
 
