@@ -91,10 +91,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(list(words))
     if options.verb not in verbs:
         near = difflib.get_close_matches(options.verb, verbs, n=1)
-        raise ValueError(
-            f"unknown verb {options.verb!r}; "
-            + (f"did you mean {near[0]!r}?" if near else f"known are {', '.join(verbs)}")
-        )
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(verbs)}"
+        raise ValueError(f"unknown verb {options.verb!r}; {hint}")
     return options
 
 
@@ -165,8 +163,8 @@ def bitstream(build: Build, steps: dict[str, Step], out: Console) -> int:
 
         raise IncompleteError(
             f"{too_large(build, excess)}. Done so far: QONNX, dataflow graph, folding and estimates "
-            f"({build.dir / 'report.html'}); not done: RTL, simulation, synthesis, bitstream. A design whose weights stream "
-            "from external memory (block loop) is not part of this version"
+            f"({build.dir / 'report.html'}); not done: RTL, simulation, synthesis, bitstream. A design whose weights "
+            "stream from external memory (block loop) is not part of this version"
         )
     names = ("generate", "fifo", "sim", "synth", *(("pnr", "netlist") if reaches_bit else ()), "report")
     build.execute(steps[name] for name in names)
@@ -181,8 +179,8 @@ def no_backend(build: Build) -> str:
     tool = shutil.which("vivado")
     found = f"vivado is at {tool}, but this version does not drive it" if tool else "vivado is not on the PATH"
     return (
-        f"no bitstream for {build.board['name']}: its backend is {build.board['backend']}, {found}. RTL, simulation and "
-        f"Yosys' resource counts are complete without it: {build.dir}"
+        f"no bitstream for {build.board['name']}: its backend is {build.board['backend']}, {found}. RTL, simulation "
+        f"and Yosys' resource counts are complete without it: {build.dir}"
     )
 
 
@@ -197,7 +195,8 @@ def print_summary(build: Build, out: Console) -> None:
         return "not measured" if value is None else text.format(value)
 
     out.print(
-        f"accuracy      integer {show(accuracy['integer_top1'], '{:.2f} %')}, float {show(accuracy['float_top1'], '{:.2f} %')}"
+        f"accuracy      integer {show(accuracy['integer_top1'], '{:.2f} %')}, "
+        f"float {show(accuracy['float_top1'], '{:.2f} %')}"
     )
     for name in ("qonnx", "rtl", "netlist"):
         exact = report["bit_exact"][name]
@@ -208,7 +207,8 @@ def print_summary(build: Build, out: Console) -> None:
     out.print(f"resources     {', '.join(parts)}")
     cycles = f"{show(rate['cycles_per_image'])} cycles an image, {show(rate['latency_cycles'])} latency"
     out.print(
-        f"speed         {cycles}, clock {show(rate['clock_mhz'])} MHz, {show(rate['images_per_second'], '{:,.0f}')} images/s"
+        f"speed         {cycles}, clock {show(rate['clock_mhz'])} MHz, "
+        f"{show(rate['images_per_second'], '{:,.0f}')} images/s"
     )
     bit = build.dir / f"{build.model}.bit"
     if bit.is_file() and build.board["backend"] == "nextpnr":
@@ -248,7 +248,8 @@ def print_estimate(build: Build, out: Console) -> None:
     out.print(table)
     clock = folding["clock_mhz"]
     out.print(
-        f"{folding['cycles']:,} cycles an image ({folding['slowest']}): {clock * 1e6 / folding['cycles']:,.1f} images/s at {clock} MHz"
+        f"{folding['cycles']:,} cycles an image ({folding['slowest']}): "
+        f"{clock * 1e6 / folding['cycles']:,.1f} images/s at {clock} MHz"
     )
     if not model["trained"]:
         out.print("weights are untrained (seeded random): sizes and cycles hold, accuracy does not exist")

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
 from synthesis.finn_env import load_finn
-from synthesis.ops.base import Cost, ecp5, memory_blocks
+from synthesis.ops.base import Cost, ecp5, fifo_cost
 from synthesis.ops.mvu import lane_order
 
 ops = load_finn()
@@ -68,11 +67,11 @@ def budget(board: dict[str, Any]) -> dict[str, int]:
     share, resources = board["budget_fraction"], board["resources"]
     blocks = resources["bram"] * max(1, round(board["bram_bits"] / 18432))
     lut = min(int(resources["lut"] * share), board["fold_lut_limit"])
-    return {"lut": lut, "dsp": int(resources["dsp"] * _dsp_share(share)), "bram": int(blocks * share)}
+    return {"lut": lut, "dsp": int(resources["dsp"] * _block_share(share)), "bram": int(blocks * _block_share(share))}
 
 
-def _dsp_share(share: float) -> float:
-    """Multiplier blocks have no routing to share: more of them may be used than of the LUTs."""
+def _block_share(share: float) -> float:
+    """Share of multiplier blocks and block RAMs: more of them may be used than of LUTs with their routing."""
     return min(1.0, share + 0.2)
 
 
@@ -119,7 +118,7 @@ def mvu_options(inst: Any, fpgapart: str) -> list[Option]:
             inst.set_nodeattr("SIMD", simd)
             cost = inst.cost(fpgapart)
             # the requant behind it latches PE accumulators
-            latch = pe * inst.get_nodeattr("acc_bits") if pe > 1 else 0
+            latch = 2 * (pe - 1) * inst.get_nodeattr("acc_bits")
             options.append(Option(pe, simd, inst.get_exp_cycles(), Cost(cost.lut + latch, cost.dsp, cost.bram)))
     for name, value in saved.items():
         inst.set_nodeattr(name, value)
@@ -184,9 +183,10 @@ class _Search:
                 for key in RESOURCES:
                     base[key] += getattr(cost, key)
                 slowest[name] = inst.get_exp_cycles()
-        for lut, bram in (fifo_cost(self.insts[node.name], node) for node in self.nodes):
-            base["lut"] += lut
-            base["bram"] += bram
+        for inst in self.insts.values():
+            cost = fifos_cost(inst)
+            base["lut"] += cost.lut
+            base["bram"] += cost.bram
         self.base = base
         self.fixed_unit = max(slowest, key=slowest.__getitem__)
         self.fixed_cycles = slowest[self.fixed_unit]
@@ -224,7 +224,7 @@ class _Search:
             inst = self.insts[name]
             self.apply(inst, option)
             cost = inst.cost(self.part)
-            latch = option.pe * inst.get_nodeattr("acc_bits") if option.pe > 1 else 0
+            latch = 2 * (option.pe - 1) * inst.get_nodeattr("acc_bits") if kind(inst) == "VitrailMvu" else 0
             for key in RESOURCES:
                 used[key] += getattr(cost, key) + (latch if key == "lut" else 0)
         return rows, used
@@ -258,16 +258,13 @@ def kind(inst: Any) -> str:
     return inst.onnx_node.op_type.removesuffix("_rtl")
 
 
-def fifo_cost(inst: Any, node: NodeProto) -> tuple[int, int]:
-    """Estimate (LUT, block RAM) of the FIFOs behind a node: branches hold images, other edges a few beats."""
+def fifos_cost(inst: Any) -> Cost:
+    """Estimate of the FIFOs behind a node: branches hold about an image, other edges two beats."""
     lut = bram = 0
-    for stream in inst.streams_out():
-        if kind(inst) in ("VitrailFork", "VitrailSplit"):
-            bram += memory_blocks(stream.width, math.prod(stream.shape))
-            lut += 40
-        else:
-            lut += 15
-    return lut, bram
+    for stream, depth in zip(inst.streams_out(), default_depths(inst), strict=True):
+        cost = fifo_cost(stream.width, 2 if depth == FIFO_BEATS else depth // BRANCH_IMAGES)
+        lut, bram = lut + cost.lut, bram + cost.bram
+    return Cost(lut, 0, bram)
 
 
 def search(model: ModelWrapper, board: dict[str, Any], fps: float | None = None) -> Folding:
@@ -292,8 +289,8 @@ def search(model: ModelWrapper, board: dict[str, Any], fps: float | None = None)
         if cycles < space.fixed_cycles:
             most = board["clock_mhz"] * 1e6 / space.fixed_cycles
             raise ValueError(
-                f"fold: FPS={fps:g} leaves {cycles} cycles an image at {board['clock_mhz']} MHz, "
-                f"{space.fixed_unit!r} needs {space.fixed_cycles} at one element a cycle; at most FPS={math.floor(most)}"
+                f"fold: FPS={fps:g} leaves {cycles} cycles an image at {board['clock_mhz']} MHz; "
+                f"{space.fixed_unit!r} needs {space.fixed_cycles} at one element a cycle; FPS={math.floor(most)} at most"
             )
     chosen = space.choose(cycles)
     rows, used = space.allocate(chosen)
@@ -305,11 +302,11 @@ def search(model: ModelWrapper, board: dict[str, Any], fps: float | None = None)
         config[name] = entry
     times = {name: inst.get_exp_cycles() for name, inst in space.insts.items()}
     slowest = max(times, key=times.__getitem__)
-    excess = {
-        key: f"{used[key]:,} {RESOURCE_NAMES[key]} of {space.available[key]:,} ({used[key] / space.available[key] - 1:+.0%})"
-        for key in RESOURCES
-        if used[key] > space.available[key]
-    }
+    excess = {}
+    for key in RESOURCES:
+        have, want = space.available[key], used[key]
+        if want > have:
+            excess[key] = f"{want:,} {RESOURCE_NAMES[key]} of {have:,} ({want / have - 1:+.0%})"
     return Folding(config, cycles, times[slowest], slowest, used, space.available, excess)
 
 

@@ -10,7 +10,7 @@ from synthesis.ops.base import Cost, Instance, Stream, UnitRtl, VitrailOp, int_t
 
 @vitrail_op
 class VitrailAdd(VitrailOp):
-    """y = clip(a + b), both sides on one scale. Estimate: 4 LUTs per output bit and 10 for the handshake."""
+    """y = clip(a + b), both sides on one scale. Estimate: 3 LUTs per output bit and 4 for the handshake."""
 
     attributes = {
         "tokens": ("i", True, 0),
@@ -34,7 +34,7 @@ class VitrailAdd(VitrailOp):
         return self.get("tokens") * self.get("channels")
 
     def cost(self, fpgapart: str) -> Cost:
-        return Cost(4 * self.get("out_bits") + 10)
+        return Cost(3 * self.get("out_bits") + 4)
 
     def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
         params = {"A_BITS": self.get("a_bits"), "B_BITS": self.get("b_bits"), "OUT_BITS": self.get("out_bits")}

@@ -43,13 +43,22 @@ def ecp5(fpgapart: str) -> bool:
     return fpgapart.upper().startswith("LFE5")
 
 
-def memory_blocks(width: int, depth: int, fpgapart: str = "") -> int:
-    """Estimate of 18-kbit block RAMs for a memory of depth words; 0 when it is small enough for LUTs.
+def memory_blocks(width: int, depth: int) -> int:
+    """Estimate of 18-kbit block RAMs for a memory of depth words; 0 when it goes to LUTs (up to 1 kbit or 32 words).
 
     A block offers 512x36, 1024x18, 2048x9, 4096x4, 8192x2 or 16384x1.
     """
     if width * depth <= LUTRAM_BITS or depth <= 32:
         return 0
+    return _blocks(width, depth)
+
+
+def rom_blocks(width: int, depth: int) -> int:
+    """Estimate of block RAMs for a rom, which takes one from 1 kbit on."""
+    return 0 if width * depth < LUTRAM_BITS else _blocks(width, depth)
+
+
+def _blocks(width: int, depth: int) -> int:
     shapes = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
     return min(math.ceil(depth / d) * math.ceil(width / w) for d, w in shapes)
 
@@ -59,6 +68,22 @@ def memory_luts(width: int, depth: int) -> int:
     if memory_blocks(width, depth):
         return 0
     return math.ceil(depth / 16) * math.ceil(width / 4) * 6
+
+
+def rom_luts(width: int, depth: int) -> int:
+    """Estimate of LUTs of a rom unit: counter and handshake, and nine bits of a small ROM in each LUT."""
+    return 15 + (0 if rom_blocks(width, depth) else width * depth // 9)
+
+
+def fifo_cost(width: int, depth: int) -> "Cost":
+    """Estimate of a FIFO: none at depth 0, two registers at 2, distributed RAM up to 32, block RAM above."""
+    if depth == 0:
+        return Cost(0)
+    if depth == 2:
+        return Cost(width + 3)
+    if depth <= 32:
+        return Cost(45 + math.ceil(depth / 16) * math.ceil(width / 4) * 6)
+    return Cost(75, 0, _blocks(width, depth))
 
 
 @dataclass(frozen=True)
@@ -88,7 +113,10 @@ class Stream:
 
 @dataclass(frozen=True)
 class Cost:
-    """Estimated resources of an op; bram counts blocks of 18 kbit."""
+    """Estimated resources; bram counts blocks of 18 kbit.
+
+    Formulas follow Yosys runs of the units for ECP5, where a LUT is a LUT4, half a CCU2C or a sixth of a DPR16X4.
+    """
 
     lut: int
     dsp: int = 0

@@ -15,7 +15,7 @@ from synthesis.ops.base import (
     check_range,
     hex_words,
     int_type,
-    memory_blocks,
+    rom_blocks,
     vitrail_op,
 )
 
@@ -24,7 +24,7 @@ from synthesis.ops.base import (
 class VitrailEmbed(VitrailOp):
     """Inputs: patch codes (1, tokens-1, channels), content (tokens, channels). Output: (1, tokens, channels).
 
-    Estimate: 4 LUTs per output bit and 40 for control; the content in block RAM.
+    Estimate: 6 LUTs per output bit and 60 for control; the content in block RAM.
     """
 
     attributes = {
@@ -48,7 +48,7 @@ class VitrailEmbed(VitrailOp):
 
     def cost(self, fpgapart: str) -> Cost:
         out_bits = self.get("out_bits")
-        return Cost(4 * out_bits + 40, 0, memory_blocks(out_bits, self.get("tokens") * self.get("channels")))
+        return Cost(6 * out_bits + 60, 0, rom_blocks(out_bits, self.get("tokens") * self.get("channels")))
 
     def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
         bits, tokens, channels = self.get("out_bits"), self.get("tokens"), self.get("channels")

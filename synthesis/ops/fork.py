@@ -9,7 +9,7 @@ from synthesis.ops.base import Cost, Instance, Stream, UnitRtl, VitrailOp, int_t
 
 @vitrail_op
 class VitrailFork(VitrailOp):
-    """Copies of the input stream, each branch on its own. Estimate: 6 LUTs per branch and 6 for the handshake."""
+    """Copies of the input stream, each branch on its own. Estimate: 5 LUTs per branch and 4 for the handshake."""
 
     attributes = {
         "tokens": ("i", True, 0),
@@ -33,7 +33,7 @@ class VitrailFork(VitrailOp):
         return self.get("tokens") * self.get("channels")
 
     def cost(self, fpgapart: str) -> Cost:
-        return Cost(6 * self.get("branches") + 6)
+        return Cost(5 * self.get("branches") + 4)
 
     def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
         ends = [f"out{i}" for i in range(self.get("branches"))]

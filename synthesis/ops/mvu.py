@@ -21,18 +21,19 @@ from synthesis.ops.base import (
     int_type,
     memory_blocks,
     memory_luts,
+    rom_blocks,
+    rom_luts,
     vitrail_op,
 )
 
-# LUTs of one multiply-accumulate, adder tree and registers included, by lane: ECP5 LUT4 and UltraScale+ LUT.
-# The ECP5 column was fitted to Yosys runs of hw/rtl/mvu, the UltraScale+ column is the lane table of simple lanes.
-LANE_LUTS = {
-    "packed": (21, 5),
-    "dsp": (32, 22),
-    "fixed": (117, 78),
-    "pot": (79, 55),
-    "sp2": (84, 57),
-}
+# LUTs of one multiply-accumulate by lane, adder tree and accumulator included: ECP5 LUT4 and UltraScale+ LUT. The ECP5
+# column was fitted to Yosys runs of hw/rtl/mvu, the UltraScale+ column to those of simple lanes.
+LANE_LUTS = {"packed": (12, 5), "dsp": (12, 22), "pot": (93, 55), "sp2": (72, 57)}
+
+
+def fixed_luts(w_bits: int, column: int) -> int:
+    """LUTs of one fixed-point multiply-accumulate without a multiplier block; columns as in LANE_LUTS."""
+    return max(20, 30 * w_bits - 50 if column == 0 else 20 * w_bits - 2)
 
 
 def lane_order(schemes: np.ndarray, pe: int) -> np.ndarray:
@@ -69,8 +70,8 @@ class VitrailMvu(VitrailOp):
     """Matrix-vector products of all tokens, weights in a ROM.
 
     Inputs: activations (1, tokens, k), weight integers (rows, k). Output: accumulators (1, tokens, rows).
-    Estimate: LANE_LUTS per multiply-accumulate, 2 LUTs per accumulator bit, 120 for control of reader and mvu;
-    buffer (two tiles of k elements) and ROM in block RAM above 1 kbit.
+    Estimate: LANE_LUTS per multiply-accumulate, 140 for control of reader and mvu; buffer (two tiles of k elements) and
+    ROM in block RAM above 1 kbit.
     """
 
     attributes = {
@@ -146,18 +147,13 @@ class VitrailMvu(VitrailOp):
         pe, simd, dsp_rows = self.get("PE"), self.get("SIMD"), self.get("dsp_rows")
         column = 0 if ecp5(fpgapart) else 1
         lanes = self.lanes()
-        kinds = {
-            "packed" if self.packs() else "dsp": dsp_rows,
-            "fixed": lanes["fixed"] - dsp_rows,
-            "pot": lanes["pot"],
-            "sp2": lanes["sp2"],
-        }
-        lut = sum(LANE_LUTS[kind][column] * count for kind, count in kinds.items()) * simd
-        lut += 2 * pe * self.get("acc_bits") + 120
+        on_dsp = LANE_LUTS["packed" if self.packs() else "dsp"][column]
+        lut = dsp_rows * on_dsp + (lanes["fixed"] - dsp_rows) * fixed_luts(self.get("w_bits"), column)
+        lut += lanes["pot"] * LANE_LUTS["pot"][column] + lanes["sp2"] * LANE_LUTS["sp2"][column]
         buffer = (simd * self.get("a_bits"), 2 * self.get("tile") * self.chunks)
         rom = (pe * simd * self.get("w_bits"), self.groups * self.chunks)
-        lut += memory_luts(*buffer) + memory_luts(*rom) // 3
-        bram = memory_blocks(*buffer) + memory_blocks(*rom)
+        lut = lut * simd + 140 + memory_luts(*buffer) + rom_luts(*rom)
+        bram = memory_blocks(*buffer) + rom_blocks(*rom)
         if self.get("tile") > 1:
             bram += memory_blocks(pe * self.get("acc_bits"), 2 * self.get("tile"))
         return Cost(lut, self.multipliers(), bram)

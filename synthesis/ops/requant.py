@@ -19,7 +19,8 @@ from synthesis.ops.base import (
     hex_words,
     int_type,
     memory_blocks,
-    memory_luts,
+    rom_blocks,
+    rom_luts,
     vitrail_op,
 )
 
@@ -83,10 +84,9 @@ class VitrailRequant(VitrailOp):
     def cost(self, fpgapart: str) -> Cost:
         pe, acc, bias = self.get("PE"), self.get("acc_bits"), self.get("bias_bits")
         direct = 18 if ecp5(fpgapart) else 27
-        lut = 60 + bias + 2 * self.get("out_bits") + (pe * acc if pe > 1 else 0)
         rom = (self.param_width, self.get("param_words") or self.get("channels"))
-        lut += memory_luts(*rom) // 3
-        bram = memory_blocks(*rom)
+        lut = 45 + bias + 2 * acc * (pe - 1) + rom_luts(*rom)
+        bram = rom_blocks(*rom)
         if self.get("tile") > 1:
             bram += memory_blocks(self.get("out_bits"), 2 * self.get("tile") * self.get("channels"))
         return Cost(lut, 1 if acc <= direct else 2, bram)

@@ -24,7 +24,7 @@ class VitrailSoftmax(VitrailOp):
     """Probabilities of every row of scores.
 
     Inputs: score codes (1, tokens, rows*length), signed 8 bits; exponential table (256,). Output: unsigned 8 bits.
-    A row takes max(length + 7, 22) cycles. Estimate: 450 LUTs and 2 DSPs; block RAM for the table and for two rows.
+    A row takes max(length + 7, 22) cycles. Estimate: 230 LUTs and 1 DSP; block RAM for table and three rows.
     """
 
     attributes = {"tokens": ("i", True, 0), "channels": ("i", True, 0), "length": ("i", True, 1)}
@@ -43,8 +43,8 @@ class VitrailSoftmax(VitrailOp):
         return self.get("tokens") * self.get("channels") // length * max(length + 7, 22)
 
     def cost(self, fpgapart: str) -> Cost:
-        rows = memory_blocks(8, 2 * self.get("length")) + memory_blocks(EXP_BITS, 2 * self.get("length"))
-        return Cost(450, 2, rows + memory_blocks(EXP_BITS, 256))
+        rows = memory_blocks(8, 3 * self.get("length")) + memory_blocks(EXP_BITS, 3 * self.get("length"))
+        return Cost(230, 1, rows + memory_blocks(EXP_BITS, 256))
 
     def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
         table = self.constant(model, 1)

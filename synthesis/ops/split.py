@@ -9,7 +9,7 @@ from synthesis.ops.base import Cost, Instance, Stream, UnitRtl, VitrailOp, int_t
 
 @vitrail_op
 class VitrailSplit(VitrailOp):
-    """Input: (1, tokens, sum of sizes); output i: (1, tokens, sizes[i]). Estimate: 40 LUTs and 8 per branch."""
+    """Input: (1, tokens, sum of sizes); output i: (1, tokens, sizes[i]). Estimate: 14 LUTs and 4 per branch."""
 
     attributes = {
         "tokens": ("i", True, 0),
@@ -33,7 +33,7 @@ class VitrailSplit(VitrailOp):
         return self.get("tokens") * sum(self.get("sizes"))
 
     def cost(self, fpgapart: str) -> Cost:
-        return Cost(40 + 8 * len(self.get("sizes")))
+        return Cost(14 + 4 * len(self.get("sizes")))
 
     def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
         sizes = self.get("sizes")

@@ -24,7 +24,8 @@ from synthesis.ops.base import (
 class VitrailTable(VitrailOp):
     """Look every code up.
 
-    Inputs: codes (1, tokens, channels), content (2**in_bits,). Estimate: 20 LUTs and the table's block RAM.
+    Inputs: codes (1, tokens, channels), content (2**in_bits,).
+    Estimate: 92 LUTs for a table of 256 codes, block RAM above.
     """
 
     attributes = {
@@ -47,7 +48,8 @@ class VitrailTable(VitrailOp):
         return self.get("tokens") * self.get("channels")
 
     def cost(self, fpgapart: str) -> Cost:
-        return Cost(20, 0, memory_blocks(self.get("out_bits"), 2 ** self.get("in_bits")))
+        entries, bits = 2 ** self.get("in_bits"), self.get("out_bits")
+        return Cost(20 + 9 * bits) if entries <= 256 else Cost(20, 0, memory_blocks(bits, entries))
 
     def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
         in_bits, out_bits = self.get("in_bits"), self.get("out_bits")

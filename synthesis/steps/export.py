@@ -53,8 +53,11 @@ def integer_network(build: Build) -> tuple[Any, dict[str, Any]]:
 
 def run(build: Build, out: Path) -> dict[str, Any]:
     """Export and describe the model."""
+    import warnings
+
     import numpy as np
 
+    warnings.filterwarnings("ignore", message="fast_hadamard_transform")
     from models.train import UNTRAINED_SEED
     from quant.export import export_qonnx
     from quant.schemes import SCHEMES
