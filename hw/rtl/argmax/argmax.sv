@@ -47,12 +47,12 @@ module argmax #(
 
   always_ff @(posedge clk) begin
     if (beat) begin
-      class_q      <= class_now + 1'b1;
-      last_class_q <= last_class;
+      class_q <= class_now + 1'b1;
       best_class_q <= best_class;
       if (better) best_q <= s_axis_tdata;
       if (last) m_axis_tdata <= 16'(best_class);
     end
+    if (beat && first_q) last_class_q <= COUNT_BITS'(cfg_classes) - 1'b1;
     if (rst) begin
       first_q       <= 1'b1;
       m_axis_tvalid <= 1'b0;

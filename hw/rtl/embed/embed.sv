@@ -67,10 +67,10 @@ module embed #(
   always_ff @(posedge clk) begin
     if (advance) m_axis_tdata <= overflow ? {sum[SUM_BITS-1], {(OUT_BITS - 1) {!sum[SUM_BITS-1]}}} : sum[OUT_BITS-1:0];
     if (beat) begin
-      left_q         <= left - 1'b1;
-      last_channel_q <= last_channel;
-      tokens_left_q  <= tokens_left - TOKEN_BITS'(token_last);
+      left_q        <= left - 1'b1;
+      tokens_left_q <= tokens_left - TOKEN_BITS'(token_last);
     end
+    if (beat && job_start_q) last_channel_q <= CHANNEL_BITS'(cfg_channels) - 1'b1;
     if (rst) begin
       job_start_q   <= 1'b1;
       token_start_q <= 1'b1;

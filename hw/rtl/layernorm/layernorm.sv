@@ -81,9 +81,9 @@ module layernorm #(
     if (beat) begin
       tokens[write_addr_q] <= s_axis_tdata;
       left_q               <= left - 1'b1;
-      channels_q           <= channels;
       if (last) token_channels_q <= channels;
     end
+    if (beat && start_q) channels_q <= COUNT_BITS'(cfg_channels);
     if (rst) begin
       start_q      <= 1'b1;
       stats_busy_q <= 1'b0;

@@ -36,7 +36,7 @@ module lookup #(
     $error("lookup: OUT_BITS=%0d must be at least 1", OUT_BITS);
   end
 
-  logic [OUT_BITS-1:0] content[2**IN_BITS];
+  (* no_rw_check *) logic [OUT_BITS-1:0] content[2**IN_BITS];
   if (INIT_FILE != "") begin : gen_init
     initial $readmemh(INIT_FILE, content);
   end

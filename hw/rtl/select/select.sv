@@ -63,11 +63,13 @@ module select #(
       token_start_q <= token_last;
     end
     if (beat) begin
-      left_q         <= left - 1'b1;
-      token_q        <= token + TOKEN_BITS'(token_last);
-      last_token_q   <= last_token;
-      last_channel_q <= last_channel;
-      index_q        <= index;
+      left_q  <= left - 1'b1;
+      token_q <= token + TOKEN_BITS'(token_last);
+    end
+    if (beat && job_start_q) begin
+      last_token_q   <= TOKEN_BITS'(cfg_tokens) - 1'b1;
+      last_channel_q <= CHANNEL_BITS'(cfg_channels) - 1'b1;
+      index_q        <= TOKEN_BITS'(cfg_index);
     end
   end
 

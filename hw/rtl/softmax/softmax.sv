@@ -72,14 +72,14 @@ module softmax #(
   always_ff @(posedge clk) begin
     if (beat) begin
       scores[score_write_q] <= s_axis_tdata;
-      left_q   <= left - 1'b1;
-      length_q <= length;
-      max_q    <= max;
+      left_q <= left - 1'b1;
+      max_q  <= max;
       if (last) begin
         row_max_q    <= max;
         row_length_q <= length;
       end
     end
+    if (beat && start_q) length_q <= length_t'(cfg_length);
     if (rst) begin
       start_q       <= 1'b1;
       row_waits_q   <= 1'b0;

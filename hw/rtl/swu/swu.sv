@@ -74,7 +74,6 @@ module swu #(
   wire step_t load_offset = load_start_q ? '0 : load_offset_q;
   wire pos_t height = load_start_q ? pos_t'(cfg_height) : height_q;
   wire pos_t width = load_start_q ? pos_t'(cfg_width) : width_q;
-  wire pos_t kernel = load_start_q ? clamp(cfg_kernel) : kernel_q;
   wire pos_t stride = load_start_q ? clamp(cfg_stride) : stride_q;
   wire channel_t channels = load_start_q ? channel_t'(cfg_channels) : channels_q;
   wire load_c_last = load_c == channels - 1'b1;
@@ -88,14 +87,16 @@ module swu #(
       load_x_q      <= load_x_last ? '0 : load_x + pos_t'(load_c_last);
       load_y_q      <= load_y + pos_t'(load_x_last);
       load_offset_q <= load_offset + 1'b1;
-      height_q      <= height;
-      width_q       <= width;
-      kernel_q      <= kernel;
-      stride_q      <= stride;
-      channels_q    <= channels;
       if (load_y == '0 && load_x_last) row_step_q <= load_offset + 1'b1;
       if (load_y == '0 && load_c_last && load_x == stride - 1'b1) stride_step_q <= load_offset + 1'b1;
       if (load_x_last && load_y == stride - 1'b1) stride_row_step_q <= load_offset + 1'b1;
+    end
+    if (load && load_start_q) begin
+      height_q   <= pos_t'(cfg_height);
+      width_q    <= pos_t'(cfg_width);
+      kernel_q   <= clamp(cfg_kernel);
+      stride_q   <= clamp(cfg_stride);
+      channels_q <= channel_t'(cfg_channels);
     end
     if (rst) begin
       load_start_q  <= 1'b1;
