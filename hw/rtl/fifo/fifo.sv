@@ -36,9 +36,12 @@ module fifo #(
     // Registers behind the memory hold STAGES of the DEPTH beats
     localparam int unsigned STAGES = DEPTH > 32 ? 2 : 1;
     localparam int unsigned WORDS = DEPTH - STAGES;
-    localparam int unsigned ADDR_BITS = $clog2(WORDS);
-    localparam int unsigned COUNT_BITS = $clog2(WORDS + 1);
-    localparam logic [ADDR_BITS-1:0] LAST = ADDR_BITS'(WORDS - 1);
+    localparam int unsigned ADDR_BITS = WORDS > 1 ? $clog2(WORDS) : 1;
+    // Rounded up to a power of two, addresses wrap by themselves; beyond one block RAM that could cost a second one
+    localparam int unsigned ROOM = WORDS <= 2048 ? 2 ** ADDR_BITS : WORDS;
+    localparam bit WRAPS = ROOM == 2 ** ADDR_BITS;
+    localparam int unsigned COUNT_BITS = WORDS > 15 ? $clog2(WORDS + 1) : 5;  // 5: mapped to a carry chain, smaller
+    localparam logic [ADDR_BITS-1:0] LAST = ADDR_BITS'(ROOM - 1);
 
     logic [COUNT_BITS-1:0] count_q;  // beats in the memory
     logic [ADDR_BITS-1:0] wr_addr_q, rd_addr_q;
@@ -62,14 +65,14 @@ module fifo #(
         ready_q  <= count_d != COUNT_BITS'(WORDS);
         filled_q <= count_d != '0;
         count_q  <= count_d;
-        if (push) wr_addr_q <= wr_addr_q == LAST ? '0 : wr_addr_q + 1'b1;
-        if (fetch) rd_addr_q <= rd_addr_q == LAST ? '0 : rd_addr_q + 1'b1;
+        if (push) wr_addr_q <= WRAPS || wr_addr_q != LAST ? wr_addr_q + 1'b1 : '0;
+        if (fetch) rd_addr_q <= WRAPS || rd_addr_q != LAST ? rd_addr_q + 1'b1 : '0;
       end
     end
 
     // filled_q lags a write by one cycle, so no read meets a write of the same word
     if (STAGES == 1) begin : gen_lut_ram
-      (* ram_style = "distributed" *) logic [WIDTH-1:0] words[WORDS];
+      (* ram_style = "distributed" *) logic [WIDTH-1:0] words[ROOM];
       assign fetch = filled_q && out_free;
       always_ff @(posedge clk) begin
         if (push) words[wr_addr_q] <= s_axis_tdata;
@@ -78,7 +81,7 @@ module fifo #(
         else if (out_free) out_valid_q <= filled_q;
       end
     end else begin : gen_block_ram
-      (* ram_style = "block", no_rw_check *) logic [WIDTH-1:0] words[WORDS];
+      (* ram_style = "block", no_rw_check *) logic [WIDTH-1:0] words[ROOM];
       logic [WIDTH-1:0] word_q;
       logic word_valid_q;
       wire  word_free = !word_valid_q || out_free;

@@ -26,6 +26,9 @@ module matmul #(
     parameter bit          TRANSPOSE = 1'b0,
     // Largest cfg_dim
     parameter int unsigned D_MAX = C_MAX,
+    // Largest cfg_heads and cfg_queries
+    parameter int unsigned H_MAX = C_MAX,
+    parameter int unsigned Q_MAX = 65535,
     // 0: behavioural, 1: ECP5, 2: UltraScale+
     parameter int unsigned TARGET = 0
 ) (
@@ -49,7 +52,6 @@ module matmul #(
     input  wire logic                m_axis_tready
 );
   localparam int unsigned SUM_MAX = TRANSPOSE ? N_MAX : D_MAX;  // longest contraction
-  localparam int unsigned REPLAY_MAX = TRANSPOSE ? D_MAX : N_MAX;  // sums that share a head of a query
   localparam int unsigned CHUNKS_MAX = (SUM_MAX + SIMD - 1) / SIMD;
   // words of b between neighbours in the outer direction (keys, or groups of SIMD keys)
   localparam int unsigned STRIDE = TRANSPOSE ? C_MAX : (C_MAX + SIMD - 1) / SIMD;
@@ -59,12 +61,14 @@ module matmul #(
   localparam logic [B_ADDR_BITS-1:0] B_BANK = B_ADDR_BITS'(B_WORDS);  // first word of the second half
   localparam logic [A_ADDR_BITS-1:0] A_BANK = A_ADDR_BITS'(CHUNKS_MAX);
   localparam int unsigned S_BITS = SIMD > 1 ? $clog2(SIMD) : 1;
-  localparam int unsigned N_BITS = $clog2(N_MAX + 1);
-  localparam int unsigned D_BITS = $clog2(D_MAX + 1);
-  localparam int unsigned H_BITS = $clog2(C_MAX + 1);
-  localparam int unsigned L_BITS = $clog2(SUM_MAX + 1);
-  localparam int unsigned C_BITS = $clog2(CHUNKS_MAX + 1);
-  localparam int unsigned R_BITS = $clog2(REPLAY_MAX + 1);
+  // Counters have 5 bits or more: from there on synthesis uses a carry chain, which is smaller
+  localparam int unsigned N_BITS = N_MAX > 15 ? $clog2(N_MAX + 1) : 5;
+  localparam int unsigned D_BITS = D_MAX > 15 ? $clog2(D_MAX + 1) : 5;
+  localparam int unsigned H_BITS = H_MAX > 15 ? $clog2(H_MAX + 1) : 5;
+  localparam int unsigned Q_BITS = Q_MAX > 15 ? $clog2(Q_MAX + 1) : 5;
+  localparam int unsigned L_BITS = TRANSPOSE ? N_BITS : D_BITS;
+  localparam int unsigned C_BITS = CHUNKS_MAX > 15 ? $clog2(CHUNKS_MAX + 1) : 5;
+  localparam int unsigned R_BITS = TRANSPOSE ? D_BITS : N_BITS;
   if (SIMD < 1 || N_MAX < 1 || C_MAX < 1 || D_MAX < 1 || D_MAX > C_MAX) begin : gen_check_size
     $error("matmul: SIMD=%0d, N_MAX=%0d, C_MAX=%0d, D_MAX=%0d must be at least 1, D_MAX at most C_MAX",
            SIMD, N_MAX, C_MAX, D_MAX);
@@ -75,7 +79,7 @@ module matmul #(
 
   // ---- jobs: sizes of the job in each half of b
   logic [1:0] started_q, full_q;  // its first beat, its last beat has arrived
-  logic [1:0][15:0] queries_q;
+  logic [1:0][Q_BITS-1:0] query_last_q;
   logic [1:0][N_BITS-1:0] key_last_q;
   logic [1:0][H_BITS-1:0] head_last_q;
   logic [1:0][D_BITS-1:0] dim_last_q;
@@ -103,10 +107,10 @@ module matmul #(
   for (genvar j = 0; j < 2; j++) begin : gen_job
     always_ff @(posedge clk) begin
       if (b_load && b_first_q && wr_job_q == 1'(j)) begin
-        queries_q[j]   <= cfg_queries;
-        key_last_q[j]  <= N_BITS'(cfg_keys - 16'd1);
-        head_last_q[j] <= H_BITS'(cfg_heads - 16'd1);
-        dim_last_q[j]  <= D_BITS'(cfg_dim - 16'd1);
+        query_last_q[j] <= Q_BITS'(cfg_queries - 16'd1);
+        key_last_q[j]   <= N_BITS'(cfg_keys - 16'd1);
+        head_last_q[j]  <= H_BITS'(cfg_heads - 16'd1);
+        dim_last_q[j]   <= D_BITS'(cfg_dim - 16'd1);
       end
       if (rst) begin
         started_q[j] <= 1'b0;
@@ -170,7 +174,8 @@ module matmul #(
   logic [L_BITS-1:0] a_elem_q;
   logic [S_BITS-1:0] a_slot_q;
   logic [H_BITS-1:0] a_head_q;
-  logic [15:0] a_query_q;
+  logic [Q_BITS-1:0] a_query_q;
+  logic [1:0] a_last_head_q, a_last_query_q;  // the half is the last of its query, of its job
   logic [A_ADDR_BITS-1:0] a_addr_q;
   logic [SIMD*A_BITS-1:0] a_word_q;
   wire [L_BITS-1:0] a_elem_last = TRANSPOSE ? L_BITS'(key_last_q[a_job_q]) : L_BITS'(dim_last_q[a_job_q]);
@@ -178,7 +183,7 @@ module matmul #(
   wire a_end = a_elem_q == a_elem_last;
   wire a_end_word = a_end || a_slot_q == S_BITS'(SIMD - 1);
   wire a_end_query = a_end && a_head_q == head_last_q[a_job_q];
-  wire a_end_job = a_end_query && a_query_q == queries_q[a_job_q] - 16'd1;
+  wire a_end_job = a_end_query && a_query_q == query_last_q[a_job_q];
   assign s_axis_a_tready = started_q[a_job_q] && !a_full_q[a_wr_half_q];
 
   for (genvar s = 0; s < SIMD; s++) begin : gen_slot
@@ -191,6 +196,10 @@ module matmul #(
   logic release_a;  // the last chunk of the last sum of the half has begun
   always_ff @(posedge clk) begin
     a_done_half_q <= a_wr_half_q;
+    if (a_load && a_end) begin
+      a_last_head_q[a_wr_half_q]  <= a_end_query;
+      a_last_query_q[a_wr_half_q] <= a_end_job;
+    end
     if (rst) begin
       a_job_q     <= 1'b0;
       a_wr_half_q <= 1'b0;
@@ -224,8 +233,6 @@ module matmul #(
   logic en;
   logic [C_BITS-1:0] chunk_q;
   logic [R_BITS-1:0] replay_q;
-  logic [H_BITS-1:0] head_q;
-  logic [15:0] query_q;
   logic [A_ADDR_BITS-1:0] a_read_q;
   logic [B_ADDR_BITS-1:0] b_read_q, b_start_q, b_head_start_q;  // word; first of the sum; first of the head
   logic [C_BITS-1:0] chunk_last;
@@ -233,8 +240,8 @@ module matmul #(
   wire read = en && full_q[rd_job_q] && a_full_q[a_rd_half_q];
   wire end_chunk = chunk_q == chunk_last;
   wire end_replay = end_chunk && replay_q == replay_last;
-  wire end_head = end_replay && head_q == head_last_q[rd_job_q];
-  wire end_job = end_head && query_q == queries_q[rd_job_q] - 16'd1;
+  wire end_head = a_last_head_q[a_rd_half_q];
+  wire end_job = a_last_query_q[a_rd_half_q];
   wire [B_ADDR_BITS-1:0] half_start = rd_job_q ? B_BANK : '0;
   // TRANSPOSE 0: a chunk is the next word, a sum the next key; TRANSPOSE 1: a chunk is the next key group, a sum the
   // next channel. In both the first word of the next head follows the last word that the first key of this head used.
@@ -243,7 +250,7 @@ module matmul #(
   wire [B_ADDR_BITS-1:0] next_head = TRANSPOSE ? b_start_q + 1'b1 : b_head_start_q + B_ADDR_BITS'(chunk_q) + 1'b1;
   wire [B_ADDR_BITS-1:0] head_start = end_job ? (rd_job_q ? '0 : B_BANK) : end_head ? half_start : next_head;
   assign release_a = read && end_replay;
-  assign release_b = read && end_job;
+  assign release_b = read && end_replay && end_job;
 
   if ((SIMD & (SIMD - 1)) == 0) begin : gen_chunks_power
     wire [L_BITS-1:0] sum_last = TRANSPOSE ? L_BITS'(key_last_q[rd_job_q]) : L_BITS'(dim_last_q[rd_job_q]);
@@ -263,8 +270,6 @@ module matmul #(
     if (rst) begin
       chunk_q        <= '0;
       replay_q       <= '0;
-      head_q         <= '0;
-      query_q        <= '0;
       a_rd_half_q    <= 1'b0;
       rd_job_q       <= 1'b0;
       a_read_q       <= '0;
@@ -274,10 +279,8 @@ module matmul #(
     end else if (read) begin
       chunk_q <= end_chunk ? '0 : chunk_q + 1'b1;
       if (end_chunk) replay_q <= end_replay ? '0 : replay_q + 1'b1;
-      if (end_replay) head_q <= end_head ? '0 : head_q + 1'b1;
-      if (end_head) query_q <= end_job ? '0 : query_q + 1'b1;
       a_rd_half_q <= a_rd_half_q ^ end_replay;
-      rd_job_q    <= rd_job_q ^ end_job;
+      rd_job_q    <= rd_job_q ^ (end_replay && end_job);
       if (end_replay) a_read_q <= a_rd_half_q ? '0 : A_BANK;
       else if (end_chunk) a_read_q <= a_rd_half_q ? A_BANK : '0;
       else a_read_q <= a_read_q + 1'b1;
@@ -350,11 +353,11 @@ module matmul #(
       m_axis_tvalid && !m_axis_tready |=> m_axis_tvalid && $stable(m_axis_tdata))
   else $error("%m: beat changed while stalled");
   matmul_cfg_in_range : assert property (@(posedge clk) disable iff (rst)
-      b_load && b_first_q |-> cfg_queries >= 1 && cfg_keys >= 1 && 32'(cfg_keys) <= N_MAX && cfg_heads >= 1
-      && cfg_dim >= 1 && 32'(cfg_dim) <= D_MAX
+      b_load && b_first_q |-> cfg_queries >= 1 && 32'(cfg_queries) <= Q_MAX && cfg_keys >= 1 && 32'(cfg_keys) <= N_MAX
+      && cfg_heads >= 1 && 32'(cfg_heads) <= H_MAX && cfg_dim >= 1 && 32'(cfg_dim) <= D_MAX
       && 32'(cfg_heads) * (TRANSPOSE ? 32'(cfg_dim) : (32'(cfg_dim) + SIMD - 1) / SIMD) <= STRIDE)
-  else $error("%m: cfg_queries=%0d cfg_keys=%0d cfg_heads=%0d cfg_dim=%0d out of range (N_MAX=%0d, C_MAX=%0d, D_MAX=%0d)",
-              cfg_queries, cfg_keys, cfg_heads, cfg_dim, N_MAX, C_MAX, D_MAX);
+  else $error("%m: cfg_queries=%0d cfg_keys=%0d cfg_heads=%0d cfg_dim=%0d out of range, see the parameters *_MAX",
+              cfg_queries, cfg_keys, cfg_heads, cfg_dim);
 `endif
 endmodule
 `default_nettype wire

@@ -1,8 +1,11 @@
 skid/skid.sv
 fifo/fifo.sv
+add_gated/CCU2C.sv
+add_gated/add_gated.sv
 mult18x18/mult18x18.sv
 dsp48e2_mul/dsp48e2_mul.sv
 mvu/mvu_tree.sv
+mvu/mvu_tree_signed.sv
 mvu/mvu_lane_dsp_pair.sv
 mvu/mvu_lane_fixed.sv
 mvu/mvu_lane_shift.sv

@@ -151,9 +151,9 @@ module mvu #(
   wire sum_begin = begin_q[STAGES-1];
   wire sum_end = end_q[STAGES-1];
 
-  // ---- lanes; row sums come as y + carry
+  // ---- lanes; row sums come as y + carry, or as -y
   logic [PE*ACC_BITS-1:0] y;
-  logic [PE-1:0] carry;
+  logic [PE-1:0] carry, negative;
   for (genvar r = 0; r < PE; r++) begin : gen_row
     localparam int unsigned ROW_BITS = SIMD * W_BITS;
     if (r < 2 * PAIRS) begin : gen_packed
@@ -165,6 +165,7 @@ module mvu #(
             .y0, .y1, .carry1(carry[r+1])
         );
         assign carry[r] = 1'b0;
+        assign negative[r+:2] = 2'b00;
         assign y[r*ACC_BITS+:ACC_BITS] = ACC_BITS'($signed(y0));
         assign y[(r+1)*ACC_BITS+:ACC_BITS] = ACC_BITS'($signed(y1));
         wire unused = ^{y0, y1};
@@ -176,15 +177,16 @@ module mvu #(
           .SIMD(SIMD), .A_BITS(A_BITS), .W_BITS(W_BITS), .USE_DSP(r < DSP_ROWS), .TARGET(TARGET)
       ) lane_i (.clk, .en, .a(s_axis_tdata), .w(weight[r*ROW_BITS+:ROW_BITS]), .y(y_row));
       assign carry[r] = 1'b0;
+      assign negative[r] = 1'b0;
       assign y[r*ACC_BITS+:ACC_BITS] = ACC_BITS'($signed(y_row));
       wire unused = ^y_row;
     end else begin : gen_shift
       localparam bit SP2 = r >= ROWS_FIXED + ROWS_POT;
       localparam int unsigned POT_TOP = W_BITS > 4 ? 14 : 2 ** (W_BITS - 1) - 2;
-      localparam int unsigned Y_BITS = A_BITS + 1 + (SP2 ? 2 ** (W_BITS / 2) - 1 : POT_TOP) + $clog2(SIMD);
+      localparam int unsigned Y_BITS = A_BITS + (SP2 ? 2 ** (W_BITS / 2) - 1 : POT_TOP) + $clog2(SIMD);
       logic [Y_BITS-1:0] y_row;
-      mvu_lane_shift #(.SIMD(SIMD), .A_BITS(A_BITS), .W_BITS(W_BITS), .SP2(SP2)) lane_i (
-          .clk, .en, .a(s_axis_tdata), .w(weight[r*ROW_BITS+:ROW_BITS]), .y(y_row)
+      mvu_lane_shift #(.SIMD(SIMD), .A_BITS(A_BITS), .W_BITS(W_BITS), .SP2(SP2), .TARGET(TARGET)) lane_i (
+          .clk, .en, .a(s_axis_tdata), .w(weight[r*ROW_BITS+:ROW_BITS]), .y(y_row), .negative(negative[r])
       );
       assign carry[r] = 1'b0;
       assign y[r*ACC_BITS+:ACC_BITS] = ACC_BITS'($signed(y_row));
@@ -201,11 +203,15 @@ module mvu #(
       logic below;
       assign {sum[r*ACC_BITS+:ACC_BITS], below} = {left, 1'b1} + {right, carry[r]};  // carry into bit 0
       wire unused = below;
+    end else if (r >= ROWS_FIXED) begin : gen_signed
+      add_gated #(.WIDTH(ACC_BITS), .TARGET(TARGET)) add_i (
+          .a(left), .b(right), .gate(1'b1), .invert(negative[r]), .y(sum[r*ACC_BITS+:ACC_BITS])
+      );
     end else begin : gen_plain
       assign sum[r*ACC_BITS+:ACC_BITS] = left + right;
-      wire unused = carry[r];
     end
   end
+  wire unused_flags = ^{carry, negative};
 
   if (T_MAX == 1) begin : gen_sum_register
     logic [PE*ACC_BITS-1:0] sum_q;

@@ -2,7 +2,7 @@
 // mvu_lane_fixed: one row of fixed-point weights, a product per input.
 // Limits   : weights >= -(2^(W_BITS-1)-1).
 // Latency  : 2 + clog2(SIMD) (+ 1 when SIMD > 8) clk cycles, held while en is low.
-// Resources: USE_DSP: SIMD MULT18X18D; else partial products by weight bit and an adder tree in LUTs.
+// Resources: USE_DSP: SIMD MULT18X18D; else W_BITS - 1 adders in a row for each product: wide weights cost clock rate.
 // Golden   : sim/golden/mvu.py::mvu               Test: tests/hw/test_mvu_lanes.py
 `default_nettype none
 module mvu_lane_fixed #(
@@ -37,20 +37,31 @@ module mvu_lane_fixed #(
       assign products[i*PRODUCT_BITS+:PRODUCT_BITS] = p[PRODUCT_BITS-1:0];
       wire unused = ^p[35:PRODUCT_BITS];
     end else begin : gen_lut
-      // written out, because `*` would be mapped to a multiplier block
+      // Written out, because `*` would be mapped to a multiplier block: one gated adder for each weight bit, from the
+      // lowest; its lowest sum bit is a bit of the product. The top bit weighs -2^(W_BITS-1).
       logic signed [A_BITS-1:0] a_q;
-      logic signed [W_BITS-1:0] w_q;
-      logic [PRODUCT_BITS-1:0] sum;
-      always_comb begin
-        sum = '0;
-        for (int b = 0; b < W_BITS - 1; b++) sum = sum + (w_q[b] ? PRODUCT_BITS'(a_q) << b : '0);
-        sum = sum - (w_q[W_BITS-1] ? PRODUCT_BITS'(a_q) << (W_BITS - 1) : '0);
+      logic [W_BITS-1:0] w_q;
+      for (genvar b = 0; b < W_BITS; b++) begin : gen_bit
+        logic signed [A_BITS:0] part;
+        if (b == 0) begin : gen_lowest
+          assign part = w_q[0] ? (A_BITS + 1)'(a_q) : '0;
+        end else begin : gen_add
+          add_gated #(.WIDTH(A_BITS + 1), .INVERTS(b == W_BITS - 1), .TARGET(TARGET)) add_i (
+              .a((A_BITS + 1)'($signed(gen_bit[b-1].part[A_BITS:1]))), .b((A_BITS + 1)'(a_q)),
+              .gate(w_q[b]), .invert(1'b1), .y(part)
+          );
+        end
+        if (b < W_BITS - 1) begin : gen_low
+          always_ff @(posedge clk) if (en) products[i*PRODUCT_BITS+b] <= part[0];
+        end else begin : gen_top
+          always_ff @(posedge clk) if (en) products[i*PRODUCT_BITS+b+:A_BITS] <= part[A_BITS-1:0];
+          wire unused = part[A_BITS];
+        end
       end
       always_ff @(posedge clk) begin
         if (en) begin
           a_q <= ai;
           w_q <= wi;
-          products[i*PRODUCT_BITS+:PRODUCT_BITS] <= sum;
         end
       end
     end

@@ -1,0 +1,2 @@
+add_gated/CCU2C.sv
+add_gated/add_gated.sv
