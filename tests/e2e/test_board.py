@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 import serial
 
+from sim.bench.lint import lint
 from sim.board import BoardModel, PtyBoard
 from synthesis import host
+from synthesis.board import BOARDS_DIR, board_sources, list_boards, load_board
 from tests.e2e.board_fixture import (
     CLASSES,
     IMAGE_BYTES,
     MODEL_ID,
+    STAND_IN,
     TIMEOUT_MS,
     board_library,
     random_images,
@@ -236,3 +239,8 @@ def test_frame_reader_finds_frames_in_noise() -> None:
         found += reader.feed(stream[:size])
         stream = stream[size:]
     assert [frame.sequence for frame in found] == list(range(60))
+
+
+@pytest.mark.parametrize("name", [n for n in list_boards() if (BOARDS_DIR / n / "top.sv").is_file()])
+def test_board_top_is_clean(name: str) -> None:
+    lint("top", sources=[STAND_IN, *board_sources(load_board(name))])
