@@ -50,10 +50,10 @@ class FloatRecipe:
         erase_probability: Of a rectangle of noise in an image.
     """
 
-    epochs: int = 38
+    epochs: int = 45
     seed: int = 1
     batch_size: int = 128
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 0.05
     warmup_steps: int = 500
     label_smoothing: float = 0.1

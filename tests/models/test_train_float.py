@@ -130,3 +130,17 @@ def test_command_line_refuses_bad_input(tmp_path, capsys, arguments, text):
     assert main(["--out", str(tmp_path / "x.safetensors"), *arguments]) == 1
     assert capsys.readouterr().err.startswith(f"train_float: {text}")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.dataset
+def test_shipped_float_network_has_the_accuracy_it_states():
+    path = module.Path(module.__file__).parent / "checkpoints" / "vit_mini_float.safetensors"
+    shipped = load_checkpoint(path, kind="float", dims=module.backbone_dims("vit_mini"))
+    assert path.stat().st_size < 2_000_000
+    assert shipped.details["recipe"] == module.asdict(FloatRecipe())
+    network = module.ViT(shipped.dims)
+    network.load_state_dict(shipped.tensors)
+    measured = module.accuracy(network, module.load_fashion_mnist()[2])
+    assert measured >= 0.905
+    # Another CPU may sum in another order; a few images lie that close to a boundary.
+    assert measured == pytest.approx(shipped.details["test_accuracy"], abs=5e-4)
