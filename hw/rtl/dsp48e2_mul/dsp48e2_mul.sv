@@ -5,7 +5,7 @@
 //   only the behavioural model is tested.
 // Latency  : 2 clk cycles (A and B register, P register), both held while en is low. No reset.
 // Resources: 1 DSP48E2.
-// Test     : tests/hw/test_dsp48e2_mul.py
+// Test     : tests/hw/test_multipliers.py
 `default_nettype none
 module dsp48e2_mul #(
     // 2: UltraScale+ primitive. Other values: behavioural model

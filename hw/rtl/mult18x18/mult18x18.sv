@@ -3,7 +3,7 @@
 //   TARGET 1 instantiates the ECP5 primitive MULT18X18D with the same registers; otherwise the model below stands in.
 // Latency  : 2 clk cycles (input register, output register), both held while en is low. No reset.
 // Resources: 1 MULT18X18D.
-// Test     : tests/hw/test_mult18x18.py
+// Test     : tests/hw/test_multipliers.py
 `default_nettype none
 module mult18x18 #(
     // 1: ECP5 primitive. Other values: behavioural model (left to the tool's inference)

@@ -37,7 +37,7 @@ module reader #(
 );
   localparam int unsigned CHUNKS_MAX = (K_MAX + SIMD - 1) / SIMD;
   localparam int unsigned WORDS = T_MAX * CHUNKS_MAX;  // of one bank
-  localparam int unsigned ADDR_BITS = $clog2(2 * WORDS);
+  localparam int unsigned ADDR_BITS = WORDS > 0 ? $clog2(2 * WORDS) : 1;
   localparam int unsigned K_BITS = $clog2(K_MAX + 1);
   localparam int unsigned C_BITS = $clog2(CHUNKS_MAX + 1);
   localparam int unsigned T_BITS = $clog2(T_MAX + 1);

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lanes of hw/rtl/mvu on their own: every weight with every activation, all inputs at their extremes, planted faults.
+
+One chunk a sum, so that each beat of the mvu is one result of its lanes.
+"""
+
+import re
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pyosys
+import pytest
+
+from quant.schemes import FIXED, POT, SP2, encode, largest, magnitudes
+from sim.golden.mvu import mvu
+from sim.toolchain import unit_sources
+from sim.verilate import Design, Job, pack
+
+LANES = {
+    "dsp_pair": {"PE": 2, "DSP_ROWS": 2},
+    "dsp_pair_ultrascale": {"PE": 2, "DSP_ROWS": 2, "TARGET": 2},
+    "dsp_single": {"PE": 1, "DSP_ROWS": 1},
+    "fixed_lut": {"PE": 1, "DSP_ROWS": 0},
+    "pot": {"PE": 1, "DSP_ROWS": 0, "ROWS_POT": 1},
+    "sp2": {"PE": 1, "DSP_ROWS": 0, "ROWS_SP2": 1},
+}
+SCHEME = {"pot": POT, "sp2": SP2}
+
+
+def lane_params(lane: str, simd: int, w_bits: int = 4, a_bits: int = 8) -> dict:
+    return {"SIMD": simd, "A_BITS": a_bits, "W_BITS": w_bits, "ACC_BITS": 32, "TARGET": 0} | LANES[lane]
+
+
+def build(lane: str, tmp_path: Path, simd: int, w_bits: int = 4, a_bits: int = 8) -> Design:
+    """The mvu with one lane. For UltraScale+ the multiplier's behavioural model takes the place of the primitive."""
+    sources = []
+    for source in unit_sources("mvu"):
+        if source.name == "dsp48e2_mul.sv":
+            text = source.read_text()
+            assert text.count("if (TARGET == 2)") == 1
+            source = tmp_path / source.name
+            source.write_text(text.replace("if (TARGET == 2)", "if (1'b0)"))
+        sources.append(source)
+    return Design.build("mvu", sources=sources, params=lane_params(lane, simd, w_bits, a_bits))
+
+
+def weights_of(lane: str, w_bits: int) -> np.ndarray:
+    """Every weight that the lane may hold."""
+    values = magnitudes(SCHEME.get(lane, FIXED), w_bits)
+    return np.unique(np.concatenate([-values, values]))
+
+
+def job_of(lane: str, w_bits: int, a_bits: int, x: np.ndarray, weight: np.ndarray) -> Job:
+    """One result a beat: x (beats, simd), weight (beats, rows, simd)."""
+    scheme = SCHEME.get(lane, FIXED)
+    acc = (weight * x[:, None, :]).sum(axis=2)
+    np.testing.assert_array_equal(acc[0], mvu(x[:1], weight[0])[0])
+    words = pack(encode(weight, scheme, w_bits).reshape(len(x), -1), w_bits)
+    cfg = {"cfg_chunks": 1, "cfg_groups": 1, "cfg_tile": 1, "cfg_tokens": len(x)}
+    return Job({"s_axis": pack(x, a_bits), "s_axis_weight": words}, {"m_axis": pack(acc, 32)}, cfg)
+
+
+def all_products(lane: str, w_bits: int, a_bits: int) -> Job:
+    """Every combination of the rows' weights and the activation, one input."""
+    rows = LANES[lane]["PE"]
+    weights = weights_of(lane, w_bits)
+    codes = np.arange(-(2 ** (a_bits - 1)), 2 ** (a_bits - 1))
+    grid = np.array(list(product(*[weights] * rows, codes)))
+    return job_of(lane, w_bits, a_bits, grid[:, rows:], grid[:, :rows, None])
+
+
+def all_extremes(lane: str, simd: int, w_bits: int, a_bits: int) -> Job:
+    """Each activation lowest or highest, each row's weights lowest, zero, highest or alternating."""
+    rows, top = LANES[lane]["PE"], largest(SCHEME.get(lane, FIXED), w_bits)
+    rng = np.random.default_rng(simd)
+    ends = np.array([-(2 ** (a_bits - 1)), 2 ** (a_bits - 1) - 1])
+    patterns = np.array(list(product(range(2), repeat=simd))) if simd <= 8 else rng.integers(0, 2, (256, simd))
+    patterns[:2] = np.array([[0], [1]])
+    signs = np.stack([np.ones(simd), -np.ones(simd), np.zeros(simd), np.resize([1, -1], simd)]).astype(np.int64)
+    combos = np.array(list(product(range(4), repeat=rows)))
+    x = np.repeat(ends[patterns], len(combos), axis=0)
+    weight = np.tile(signs[combos] * top, (len(patterns), 1, 1))
+    return job_of(lane, w_bits, a_bits, x, weight)
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_mvu_lane_every_product(tmp_path, lane):
+    build(lane, tmp_path, 1).run([all_products(lane, 4, 8)])
+
+
+@pytest.mark.parametrize(("lane", "w_bits"), [("dsp_pair", 2), ("dsp_pair", 3), ("fixed_lut", 2), ("fixed_lut", 8)])
+def test_mvu_fixed_lane_other_widths(tmp_path, lane, w_bits):
+    build(lane, tmp_path, 1, w_bits).run([all_products(lane, w_bits, 8)])
+
+
+@pytest.mark.parametrize("lane", ["pot", "sp2"])
+@pytest.mark.parametrize("w_bits", [2, 3, 5, 6, 7, 8])
+def test_mvu_shift_lane_every_width(tmp_path, lane, w_bits):
+    build(lane, tmp_path, 1, w_bits, 6).run([all_products(lane, w_bits, 6)])
+
+
+@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("simd", [5, 8, 19])
+def test_mvu_lane_extremes(tmp_path, lane, simd):
+    build(lane, tmp_path, simd).run([all_extremes(lane, simd, 4, 8)], stall=10, seed=simd)
+
+
+MUTANTS = [
+    ("mvu_lane_dsp_pair.sv", "assign carry1 = borrow;", "assign carry1 = 1'b0;", "dsp_pair", 4),
+    ("mvu_lane_dsp_pair.sv", "+ PART_BITS'(borrow[g])", "", "dsp_pair", 16),
+    ("mvu_lane_dsp_pair.sv", "(SIMD + 7) / 8", "(SIMD + 9) / 10", "dsp_pair", 10),
+    ("mvu_tree_signed.sv", "signs[2*i] ^ gen_level[l-1].signs[2*i+1]", "signs[2*i+1]", "sp2", 4),
+]
+
+
+@pytest.mark.parametrize(("file", "text", "fault", "lane", "simd"), MUTANTS)
+def test_mvu_lane_tests_find_a_planted_fault(tmp_path, file, text, fault, lane, simd):
+    """No correction of the borrow, before and behind the split; a split after 10 products; a sign that is lost."""
+    sources = []
+    for source in unit_sources("mvu"):
+        if source.name == file:
+            right = re.sub(r"[ \t]+", " ", source.read_text())
+            assert right.count(text) == 1, f"{file} no longer has {text!r} once"
+            wrong = right.replace(text, fault)
+            if "SIMD + 9" in fault:
+                wrong = wrong.replace("SIMD < 8 ? SIMD : 8", "SIMD < 10 ? SIMD : 10")
+            source = tmp_path / file
+            source.write_text(wrong)
+        sources.append(source)
+    design = Design.build("mvu", sources=sources, params=lane_params(lane, simd))
+    with pytest.raises(AssertionError, match="m_axis"):
+        design.run([all_extremes(lane, simd, 4, 8)])
+
+
+@pytest.mark.parametrize("lane", ["fixed_lut", "pot", "sp2"])
+@pytest.mark.parametrize("simd", [1, 7])
+def test_mvu_lane_with_ecp5_carry_cells(tmp_path, lane, simd):
+    """The LUT lanes built from CCU2C cells, with Yosys' own simulation model of the cell."""
+    share = Path(pyosys.__file__).parent / "share" / "ecp5"
+    cells = tmp_path / "cells.v"
+    text = (share / "common_sim.vh").read_text() + (share / "ccu2c_sim.vh").read_text()
+    cells.write_text(re.sub(r"`include.*", "", text))
+    params = lane_params(lane, simd) | {"TARGET": 1}
+    design = Design.build("mvu", sources=[*unit_sources("mvu"), cells], params=params)
+    design.run([all_products(lane, 4, 8) if simd == 1 else all_extremes(lane, simd, 4, 8)])
