@@ -19,6 +19,9 @@ void vl_stop(const char* file, int line, const char*) {
 void vl_fatal(const char* file, int line, const char*, const char* message) {
     throw std::runtime_error(std::string(message) + " (" + file + ":" + std::to_string(line) + ")");
 }
+void vl_warn(const char* file, int line, const char*, const char* message) {
+    throw std::runtime_error(std::string(message) + " (" + file + ":" + std::to_string(line) + ")");
+}
 void vl_finish(const char* file, int line, const char*) {
     throw std::runtime_error(std::string("$finish at ") + file + ":" + std::to_string(line));
 }

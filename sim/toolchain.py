@@ -18,7 +18,14 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 RTL = ROOT / "hw" / "rtl"
 CXX_FLAGS = ["-std=gnu++17", "-fPIC", "-fno-gnu-unique", "-w"]
-DEFINES = ["-DVL_USER_STOP", "-DVL_USER_FATAL", "-DVL_USER_FINISH", "-DVL_IGNORE_UNKNOWN_ARCH", "-DVL_TIME_CONTEXT"]
+DEFINES = [
+    "-DVL_USER_STOP",
+    "-DVL_USER_FATAL",
+    "-DVL_USER_FINISH",
+    "-DVL_USER_WARN",
+    "-DVL_IGNORE_UNKNOWN_ARCH",
+    "-DVL_TIME_CONTEXT",
+]
 
 
 def verilator_dir() -> Path:
@@ -131,13 +138,24 @@ def tool_version() -> str:
     return _TOOLS["version"]
 
 
+def trace_flags() -> tuple[list[str], list[str]]:
+    """Compiler and linker flags for FST waveforms; headers of `make venv` (.venv/sysroot) serve beside the system's."""
+    root = ROOT / ".venv" / "sysroot" / "usr"
+    multiarch = run_tool([compiler(), "-print-multiarch"], "g++").strip()
+    include = [f"-I{root / 'include'}"] if (root / "include").is_dir() else []
+    libraries = [f"-L{root / 'lib' / multiarch}"] if (root / "lib" / multiarch).is_dir() else []
+    return include, [*libraries, "-lz", "-llz4"]
+
+
 def trace_kind() -> str:
-    """Waveform format: fst where zlib's header is installed, else vcd."""
+    """Waveform format: fst where zlib and lz4 can be compiled and linked, else vcd."""
     if "trace" not in _TOOLS:
-        probe = subprocess.run(
-            [compiler(), "-E", "-x", "c++", "-"], input="#include <zlib.h>\n", capture_output=True, text=True
-        )
-        _TOOLS["trace"] = "fst" if probe.returncode == 0 else "vcd"
+        include, libraries = trace_flags()
+        text = "#include <zlib.h>\n#include <lz4.h>\nint main() { return zlibVersion()[0] == LZ4_versionNumber(); }\n"
+        with tempfile.TemporaryDirectory() as scratch:
+            command = [compiler(), *include, "-x", "c++", "-", *libraries, "-o", f"{scratch}/try"]
+            done = subprocess.run(command, input=text, capture_output=True, text=True)
+        _TOOLS["trace"] = "fst" if done.returncode == 0 else "vcd"
     return _TOOLS["trace"]
 
 
@@ -145,7 +163,8 @@ def cxx_flags(kind: str) -> list[str]:
     """Compiler flags of a build: kind "" plain, "vcd", "fst" with waveforms, "vpi" for cocotb."""
     include = verilator_dir() / "include"
     hidden = [*DEFINES, "-fvisibility=hidden"] if kind != "vpi" else []
-    return [*CXX_FLAGS, *hidden, f"-I{include}", f"-I{include / 'vltstd'}"]
+    extra = trace_flags()[0] if kind == "fst" else []
+    return [*CXX_FLAGS, *hidden, *extra, f"-I{include}", f"-I{include / 'vltstd'}"]
 
 
 def runtime(kind: str) -> Path:
@@ -159,9 +178,10 @@ def runtime(kind: str) -> Path:
     if final.is_dir():
         return final
     with new_folder(final) as made:
+        levels = ("-O1", "-O2") if kind == "" else ("-O1",)
         for part in parts:
-            run_tool([compiler(), "-O2", *cxx_flags(kind), "-c", include / part, "-o", made / f"{part}.o"], "g++")
-        for level in ("-O1", "-O2"):
+            run_tool([compiler(), levels[-1], *cxx_flags(kind), "-c", include / part, "-o", made / f"{part}.o"], "g++")
+        for level in levels:
             header = made / level[1:] / "prefix.h"
             header.parent.mkdir()
             header.write_text('#include "verilated.h"\n#include "verilated_syms.h"\n#include <memory>\n')

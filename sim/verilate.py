@@ -36,6 +36,7 @@ from sim.toolchain import (
     run_tool,
     runtime,
     tool_version,
+    trace_flags,
     trace_kind,
     unit_sources,
     verilator_dir,
@@ -159,10 +160,11 @@ def _build(
             raise ValueError(f"sim: module {top} has no input clk; its ports are {names}")
         (obj / "all.cpp").write_text(_main_text(sorted(obj.glob("*.cpp")), ports, trace))
         flags = [*cxx_flags(trace), f"-I{obj}"]
-        prefix = ["-include", library / level[1:] / "prefix.h"]
+        header = library / level[1:] / "prefix.h"
+        prefix = ["-include", header] if header.is_file() else []
         run_tool([compiler(), level, *prefix, *flags, "-c", obj / "all.cpp", "-o", made / "all.o"], f"g++ [{top}]")
         objects = [made / "all.o", *sorted(library.glob("*.o"))]
-        link = ["-shared", "-Wl,-Bsymbolic", *objects, *(["-lz"] if trace == "fst" else []), "-lpthread"]
+        link = ["-shared", "-Wl,-Bsymbolic", *objects, *(trace_flags()[1] if trace == "fst" else []), "-lpthread"]
         run_tool([compiler(), *link, "-o", made / "dut.so"], f"g++ [{top}]")
         (made / "all.o").unlink()
         shutil.rmtree(obj)
@@ -526,7 +528,7 @@ class Design:
         seed: int = 1,
         reset_at: int | None = None,
         max_cycles: int = 0,
-        idle_limit: int = 20000,
+        idle_limit: int = 200000,
         cfg_stream: str | None = None,
         cfg_hold: bool = True,
         writes: Sequence[Mapping[str, int]] = (),
