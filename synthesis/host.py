@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import serial
@@ -346,6 +347,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--images", type=int, default=1000, help="number of test images (default %(default)s)")
     parser.add_argument("--model-id", type=lambda text: int(text, 16), help="identity the bitstream must have, hex")
     parser.add_argument("--timeout", type=float, default=1.0, help="seconds to wait (default %(default)s)")
+    parser.add_argument("--expected", type=Path, help="golden model's logits codes to compare with (.npy)")
     options = parser.parse_args(argv)
     from models.data import load_split
 
@@ -353,10 +355,17 @@ def main(argv: list[str] | None = None) -> int:
         if options.images < 1:
             raise ValueError(f"--images {options.images}: expected at least 1")
         images, labels = load_split("test")
+        expected = None
+        if options.expected is not None:
+            expected = np.load(options.expected)
+            options.images = min(options.images, len(expected))
         with Board(options.port, options.baud, options.timeout, expected_model_id=options.model_id) as board:
             print(f"ping       {1000 * board.ping():.2f} ms round trip on {options.port}")
-            report_run(board, images[: options.images], labels[: options.images])
-    except (RuntimeError, ValueError) as error:
+            wanted = None if expected is None else expected[: options.images]
+            _, differing = report_run(board, images[: options.images], labels[: options.images], wanted)
+        if differing:
+            raise RuntimeError(f"{differing} logits codes differ from the golden model's; load it again: make flash")
+    except (OSError, RuntimeError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

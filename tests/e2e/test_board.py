@@ -223,6 +223,21 @@ def test_command_line_classifies(library: Path, capsys: pytest.CaptureFixture[st
     assert "accuracy   100.00 % (5 of 5 images)" in text and "round trip" in text and "images/s" in text
 
 
+def test_command_line_compares_logits(library: Path, capsys, monkeypatch, tmp_path: Path) -> None:
+    images = random_images(4, seed=3)
+    monkeypatch.setattr("models.data.load_split", lambda split: (images, np.zeros(4)))
+    expected = stand_in_logits(images)
+    path = tmp_path / "expected.npy"
+    with PtyBoard(BoardModel(library)) as pty:
+        np.save(path, expected)
+        assert host.main(["--port", pty.port, "--timeout", "3", "--expected", str(path)]) == 0
+        assert "bit-exact  40 of 40 logits codes" in capsys.readouterr().out
+        expected[2, 7] += 1
+        np.save(path, expected)
+        assert host.main(["--port", pty.port, "--timeout", "3", "--expected", str(path)]) == 1
+        assert "error: 1 logits codes differ" in capsys.readouterr().err
+
+
 def test_command_line_fails_with_one_line(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
     monkeypatch.setattr("models.data.load_split", lambda split: (np.zeros((1, 28, 28), np.uint8), np.zeros(1)))
     assert host.main(["--port", "/dev/no_such_port"]) == 1
