@@ -369,6 +369,13 @@ struct Loop {
                      run.out[i].ready >= 0 ? get_bit(out[i].r, run.out[i].lane) : 1);
             text += line;
         }
+        for (int i = 0; i < run.n_probes; ++i) {
+            if (run.probes[i].done >= int64_t(run.probes[i].capacity)) continue;
+            snprintf(line, sizeof line, "\n  %s (inside): %lld of %lld beats, tvalid=%u tready=%u", run.probes[i].valid,
+                     (long long)run.probes[i].done, (long long)run.probes[i].capacity, probes[i].valid.at[0] & 1,
+                     probes[i].ready.at[0] & 1);
+            text += line;
+        }
         return text;
     }
 
@@ -390,6 +397,8 @@ struct Loop {
             bool finished = !reset_pending;
             for (int i = 0; i < run.n_in && finished; ++i) finished = run.in[i].done >= total(run.in[i]);
             for (int i = 0; i < run.n_out && finished; ++i) finished = run.out[i].done >= total(run.out[i]);
+            for (int i = 0; i < run.n_probes && finished; ++i)
+                finished = run.probes[i].done >= int64_t(run.probes[i].capacity);
             if (finished && ++tail > run.tail) break;
             if (!finished && run.max_cycles > 0 && run.cycles >= run.max_cycles)
                 throw std::runtime_error("not finished after max_cycles; " + state(idle));
@@ -458,6 +467,7 @@ struct Loop {
                     p.stamps[p.done] = uint32_t(run.cycles);
                 }
                 ++p.done;
+                any = true;
             }
             rise();
             ++run.cycles;

@@ -560,7 +560,7 @@ class Design:
             allow_extra: Outputs may have more beats than expected (endless sources such as rom); they are not taken.
             tail: Cycles to watch for beats too many after the end.
             cwd: Working directory for $readmemh files.
-            probes: Internal streams to record.
+            probes: Internal streams to record; the run goes on until each has had as many beats as it can record.
             trace_path: Waveform file, needs a build with trace=True.
             trace_window: First and last cycle to dump, counted like Result.cycles.
             compare: False returns outputs without comparing them.
