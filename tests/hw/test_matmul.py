@@ -18,8 +18,9 @@ def make(simd: int, transpose: int, n_max: int, c_max: int, d_max: int, a_bits: 
     length = n_max if transpose else d_max
     peak = length * max(-low, high) * 2 ** (b_bits - 1)
     return {
-        "SIMD": simd, "A_BITS": a_bits, "A_SIGNED": 1 - transpose, "B_BITS": b_bits, "ACC_BITS": signed_bits(-peak, peak),
-        "N_MAX": n_max, "C_MAX": c_max, "D_MAX": d_max, "TRANSPOSE": transpose, "TARGET": 0,
+        "SIMD": simd, "A_BITS": a_bits, "A_SIGNED": 1 - transpose, "B_BITS": b_bits,
+        "ACC_BITS": signed_bits(-peak, peak), "N_MAX": n_max, "C_MAX": c_max, "D_MAX": d_max,
+        "TRANSPOSE": transpose, "TARGET": 0,
     }  # fmt: skip
 
 

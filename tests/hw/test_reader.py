@@ -75,7 +75,8 @@ def test_reader_matches_golden(params, stall):
 @pytest.mark.parametrize(("params", "tile"), [(PARAMS[0], 1), (PARAMS[3], 17), (PARAMS[3], 4), (PARAMS[3], 1)])
 def test_reader_has_no_gap_between_tiles_and_jobs(params, tile, groups):
     """The ideal: a tile loads when its bank is free, is replayed from two cycles after its
-    last element on, when the tile before it is through."""
+    last element on, when the tile before it is through.
+    """
     rng, k, tokens, count = np.random.default_rng(1), params["K_MAX"], 17, 6
     jobs = [reader_job(params, k, groups, tile, tokens, rng) for _ in range(count)]
     cycles = Design.build("reader", params=params).run(jobs).cycles

@@ -181,7 +181,8 @@ module reader #(
   end
 
   // ---- tile buffer: a bank is read only when it is full and written only when it is not
-  (* no_rw_check *) logic [SIMD*ELEM_BITS-1:0] words[2*WORDS];
+  (* no_rw_check, ram_style = WORDS > 8 ? "block" : "auto" *)
+  logic [SIMD*ELEM_BITS-1:0] words[2*WORDS];
   logic [SIMD*ELEM_BITS-1:0] word_q;
   always_ff @(posedge clk) begin
     if (wr_en_q) words[wr_addr_q] <= wr_word_q;
