@@ -9,6 +9,7 @@ import numpy as np
 from synthesis.build import Build, Step
 from synthesis.steps import export, fifo, fold
 
+SOURCES = (*fifo.SOURCES, "sim/network.py", "sim/compare.py")
 IMAGES = 100
 EDGE_IMAGES = 3
 UNTRAINED_IMAGES = 4
@@ -50,5 +51,5 @@ def run(build: Build, out: Path) -> dict[str, Any]:
 
 
 STEP = Step(
-    "sim", "whole design in Verilator, code by code", "07_sim", ("fold", "fifo"), fifo.SOURCES, export.parameters, run
+    "sim", "whole design in Verilator, code by code", "07_sim", ("fold", "fifo"), SOURCES, export.parameters, run
 )
