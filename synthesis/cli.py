@@ -276,13 +276,16 @@ def lint(out: Console) -> int:
 
     faults = []
     for unit in units():
-        for tool in (lint, elaborate):
-            text = tool(unit)
-            if text:
-                faults.append(f"{unit}: {text.strip()}")
-        out.print(f"{unit}: {'ok' if not any(f.startswith(f'{unit}:') for f in faults) else 'see below'}")
+        status = "ok"
+        for check in (lint, elaborate):
+            try:
+                check(unit)
+            except RuntimeError as error:
+                faults.append(str(error))
+                status = "faults, see below"
+        out.print(f"{unit}: {status}")
     if faults:
-        raise IncompleteError("lint: " + "\n".join(faults))
+        raise IncompleteError("\n".join(faults))
     return 0
 
 

@@ -290,7 +290,7 @@ def search(model: ModelWrapper, board: dict[str, Any], fps: float | None = None)
             most = board["clock_mhz"] * 1e6 / space.fixed_cycles
             raise ValueError(
                 f"fold: FPS={fps:g} leaves {cycles} cycles an image at {board['clock_mhz']} MHz; "
-                f"{space.fixed_unit!r} needs {space.fixed_cycles} at one element a cycle; FPS={math.floor(most)} at most"
+                f"{space.fixed_unit!r} needs {space.fixed_cycles} at one element a cycle; at most FPS={int(most)}"
             )
     chosen = space.choose(cycles)
     rows, used = space.allocate(chosen)

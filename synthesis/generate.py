@@ -169,13 +169,7 @@ module {TOP} (
     input  wire logic                m_axis_tready,
     output logic                     m_axis_tlast
 );
-`ifdef VERILATOR
-  // Simulated: multipliers behave, no device primitives
-  localparam int unsigned TARGET = 0;
-`else
-  localparam int unsigned TARGET = {target};
-`endif
-"""
+{target_text(target)}"""
 
     def edge_text(self, name: str) -> str:
         """Declaration of an edge, and its FIFO."""
@@ -421,7 +415,7 @@ def generate_finn_unit(model: ModelWrapper, inst: Any, folder: Path) -> list[Pat
         f"module {name} (",
         ",\n".join(ports),
         ");",
-        f"  localparam int unsigned TARGET = {target};",
+        target_text(target) if rtl_uses_target(rtl) else "",
         "  wire logic clk = ap_clk;",
         "  wire logic rst = !ap_rst_n;",
         *wires,
@@ -436,6 +430,22 @@ def generate_finn_unit(model: ModelWrapper, inst: Any, folder: Path) -> list[Pat
     top = folder / f"{name}.sv"
     top.write_text("\n".join(lines) + "\n")
     return [*(folder / source.name for source in sources), top]
+
+
+def target_text(target: int) -> str:
+    """Declaration of TARGET: the device's primitives, and models of them in Verilator."""
+    return f"""\
+`ifdef VERILATOR
+  // Simulated: multipliers behave, no device primitives
+  localparam int unsigned TARGET = 0;
+`else
+  localparam int unsigned TARGET = {target};
+`endif"""
+
+
+def rtl_uses_target(rtl: Any) -> bool:
+    """True when an instance takes the parameter TARGET."""
+    return any("TARGET" in item.params for item in rtl.instances)
 
 
 def read_description(rtl_dir: Path) -> dict[str, Any]:

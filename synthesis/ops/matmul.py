@@ -92,18 +92,26 @@ class VitrailMatmul(VitrailOp):
         return self.get_output_datatype()
 
     def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
+        simd, transpose = self.get("SIMD"), self.get("transpose")
+        # the contraction is stored in whole chunks
+        chunked = math.ceil(self.contraction / simd) * simd
+        stored_keys, stored_dim = (chunked, self.get("dim")) if transpose else (self.get("keys"), chunked)
         unit = Instance(
             "matmul",
             "",
             {
-                "SIMD": self.get("SIMD"),
+                "SIMD": simd,
                 "A_BITS": self.get("a_bits"),
                 "A_SIGNED": self.get("a_signed"),
                 "B_BITS": self.get("b_bits"),
                 "ACC_BITS": self.get("acc_bits"),
-                "N_MAX": self.get("keys"),
-                "C_MAX": self.channels,
-                "TRANSPOSE": self.get("transpose"),
+                "N_MAX": stored_keys,
+                "C_MAX": self.get("heads") * stored_dim,
+                "TRANSPOSE": transpose,
+                "D_MAX": self.get("dim"),
+                "H_MAX": self.get("heads"),
+                "Q_MAX": self.get("queries"),
+                "TARGET": "TARGET",
             },
             {"s_axis_a": "in0", "s_axis_b": "in1", "m_axis": "out0"},
             {

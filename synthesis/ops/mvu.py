@@ -194,7 +194,7 @@ class VitrailMvu(VitrailOp):
         reader = Instance(
             "reader",
             "reader",
-            {"SIMD": simd, "ELEM_BITS": a_bits, "K_MAX": self.get("k"), "T_MAX": tile},
+            {"SIMD": simd, "ELEM_BITS": a_bits, "K_MAX": self.get("k"), "T_MAX": tile, "GROUPS_MAX": self.groups},
             {"s_axis": "in0", "m_axis": "chunk"},
             {"cfg_k": self.get("k"), "cfg_groups": self.groups, "cfg_tile": tile, "cfg_tokens": tokens},
         )

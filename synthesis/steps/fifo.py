@@ -9,7 +9,7 @@ from synthesis.build import Build, Step
 from synthesis.steps import fold, generate
 
 CONFIG = "folding.json"
-SOURCES = (*generate.SOURCES, "synthesis/fifo.py", "sim/*.py", "sim/*.cpp")
+SOURCES = (*generate.SOURCES, "synthesis/fifo.py", "sim/verilate.py", "sim/words.py", "sim/toolchain.py", "sim/*.cpp")
 
 
 def run(build: Build, out: Path) -> dict[str, Any]:

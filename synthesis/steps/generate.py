@@ -30,8 +30,8 @@ def too_large(build: Build, excess: dict[str, str]) -> str:
     """What does not fit, and what to do."""
     return (
         f"fold: {build.model} is too large for {build.board['name']} as a dataflow design with its weights on chip: it "
-        f"needs an estimated {'; '.join(excess.values())} (the share of the board that folding may use). Choose a larger "
-        "board (make list-boards), a smaller model or a lower FPS="
+        f"needs an estimated {'; '.join(excess.values())} (the share of the board that folding may use). Choose a "
+        "larger board (make list-boards), a smaller model or a lower FPS="
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from synthesis.build import Build, Step
-from synthesis.steps import export, fifo, sim, synth
+from synthesis.steps import export, sim, synth
 
 IMAGES = 2
 
@@ -24,7 +24,7 @@ STEP = Step(
     "synthesized netlist in Verilator",
     "10_netlist",
     ("fold", "fifo", "synth"),
-    (*fifo.SOURCES, "sim/cells/*"),
+    (*sim.SOURCES, "sim/cells/*"),
     export.parameters,
     run,
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A ViT small enough to be exported, lowered and simulated in seconds: mixed rows, two heads, two blocks' worth of ops."""
+"""A ViT small enough to be exported, lowered and simulated in seconds: mixed rows, two heads, one block."""
 
 from pathlib import Path
 
@@ -8,7 +8,15 @@ import pytest
 from models.registry import ViTDims
 
 TINY = ViTDims(
-    image_size=8, channels=1, patch_size=4, patch_stride=2, embed_dim=16, depth=1, num_heads=2, mlp_ratio=2, num_classes=4
+    image_size=8,
+    channels=1,
+    patch_size=4,
+    patch_stride=2,
+    embed_dim=16,
+    depth=1,
+    num_heads=2,
+    mlp_ratio=2,
+    num_classes=4,
 )
 
 

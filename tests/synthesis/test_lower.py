@@ -75,7 +75,9 @@ def graph(nodes, inputs, outputs, constants=()):
     outs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs]
     initializers = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants]
     imports = [helper.make_opsetid("", 17), helper.make_opsetid("quant.qonnx_ops", 1)]
-    model = ModelWrapper(helper.make_model(helper.make_graph(nodes, "g", infos, outs, initializers), opset_imports=imports))
+    model = ModelWrapper(
+        helper.make_model(helper.make_graph(nodes, "g", infos, outs, initializers), opset_imports=imports)
+    )
     model.set_tensor_datatype("image", DataType["INT8"])
     return model
 
@@ -86,7 +88,11 @@ WINDOW = helper.make_node("SlidingWindow", ["image"], ["patches"], "win", domain
 @pytest.mark.parametrize(
     ("node", "constants", "reason"),
     [
-        (helper.make_node("Gelu", ["patches"], ["y"], "act"), (), "'act' (Gelu) cannot be lowered: there is no hardware op"),
+        (
+            helper.make_node("Gelu", ["patches"], ["y"], "act"),
+            (),
+            "'act' (Gelu) cannot be lowered: there is no hardware op",
+        ),
         (
             helper.make_node("Softmax", ["patches"], ["y"], "soft"),
             (),
@@ -102,11 +108,6 @@ WINDOW = helper.make_node("SlidingWindow", ["image"], ["patches"], "win", domain
             (("w", np.ones((4, 2), np.float32)),),
             "its weights do not come through a Quant node",
         ),
-        (
-            helper.make_node("MatMul", ["patches", "patches"], ["y"], "att"),
-            (),
-            "'att' (MatMul) cannot be lowered: its first operand is not 'patches' cut into heads",
-        ),
     ],
 )
 def test_unknown_pattern_is_refused(node, constants, reason):
@@ -116,6 +117,15 @@ def test_unknown_pattern_is_refused(node, constants, reason):
         lower(model)
     assert reason in str(refused.value)
     assert "supported are MatMul and Gemm" in str(refused.value)
+
+
+def test_transposed_operand_is_refused():
+    """A product over tokens on the left is neither q k^T nor p v."""
+    swap = helper.make_node("Transpose", ["patches"], ["swapped"], "swap", perm=[0, 2, 1])
+    product = helper.make_node("MatMul", ["swapped", "patches"], ["y"], "att")
+    model = graph([WINDOW, swap, product], [("image", (1, 4, 4, 1))], [("y", None)])
+    with pytest.raises(LoweringError, match=r"'att' \(MatMul\) .* its first operand is not 'patches' cut into heads"):
+        lower(model)
 
 
 def test_split_that_leaves_channels_out_is_refused():
