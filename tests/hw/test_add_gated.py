@@ -30,7 +30,7 @@ endmodule
 
 @pytest.mark.parametrize("target", [0, 1])
 @pytest.mark.parametrize("inverts", [0, 1])
-@pytest.mark.parametrize("width", [1, 2, 5])
+@pytest.mark.parametrize("width", [1, 5])
 def test_add_gated_every_operand(tmp_path, width, inverts, target):
     bench, cells = tmp_path / "bench.sv", tmp_path / "cells.v"
     bench.write_text(BENCH.format(w=width, inverts=inverts, target=target))

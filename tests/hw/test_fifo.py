@@ -17,7 +17,7 @@ def passing_jobs(bits: int, beats: tuple[int, ...], seed: int) -> list[Job]:
     return [Job({"s_axis": v}, {"m_axis": v}) for v in values]
 
 
-@pytest.mark.parametrize("depth", [2, 3, 4, 17, 32, 33, 34, 100, 2048])
+@pytest.mark.parametrize("depth", [2, 3, 17, 32, 33, 100, 2048])
 @pytest.mark.parametrize("stall", [0, {"s_axis": 60, "m_axis": 20}, {"s_axis": 20, "m_axis": 60}])
 def test_fifo_keeps_order(depth, stall):
     design = Design.build("fifo", params={"WIDTH": 12, "DEPTH": depth})

@@ -95,13 +95,13 @@ def test_mvu_fixed_lane_other_widths(tmp_path, lane, w_bits):
 
 
 @pytest.mark.parametrize("lane", ["pot", "sp2"])
-@pytest.mark.parametrize("w_bits", [2, 3, 5, 6, 7, 8])
+@pytest.mark.parametrize("w_bits", [2, 3, 5, 8])
 def test_mvu_shift_lane_every_width(tmp_path, lane, w_bits):
     build(lane, tmp_path, 1, w_bits, 6).run([all_products(lane, w_bits, 6)])
 
 
 @pytest.mark.parametrize("lane", LANES)
-@pytest.mark.parametrize("simd", [5, 8, 19])
+@pytest.mark.parametrize("simd", [8, 19])
 def test_mvu_lane_extremes(tmp_path, lane, simd):
     build(lane, tmp_path, simd).run([all_extremes(lane, simd, 4, 8)], stall=10, seed=simd)
 
