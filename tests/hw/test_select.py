@@ -34,6 +34,13 @@ def test_select_passes_one_token(width, t_max, c_max):
         design.run(jobs, stall=stall, seed=stall, reset_at=1500, **options)
 
 
+def test_select_drops_without_waiting():
+    """Beats of other tokens pass a sink that stalls nine of ten cycles; only the 64 of the class token wait for it."""
+    design = Design.build("select", params={"WIDTH": 12, "T_MAX": 65535, "C_MAX": 65535})
+    job = image(200, 64, 0, 12, np.random.default_rng(1))
+    assert design.run([job], stall={"m_axis": 90}, seed=1).cycles < 200 * 64 + 64 * 60
+
+
 def test_select_protocol():
     run_cocotb("select", module=__file__)
 

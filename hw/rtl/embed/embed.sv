@@ -3,7 +3,8 @@
 //   y[0] = param[0]; y[t] = clip(x[t-1] + param[t], -2^(OUT_BITS-1), 2^(OUT_BITS-1)-1) for t >= 1
 // Latency  : 1 clk cycle. Throughput: 1 beat per cycle. Back pressure: full.
 // Job      : cfg_tokens x cfg_channels beats out, token-major; cfg_* are sampled with the first beat of s_axis_param.
-// Resources: one adder with clip, two counters of clog2(T_MAX+1) and clog2(C_MAX+1) bits.
+// Resources: one adder with clip, two counters of clog2(T_MAX+1) and clog2(C_MAX+1) bits. ECP5, 12 bits, 17 x 64:
+//            74 LUT4 (carries included), 28 FF.
 // Golden   : sim/golden/embed.py::embed       Test: tests/hw/test_embed.py
 `default_nettype none
 module embed #(

@@ -3,12 +3,14 @@
 //   S1 = sum x, S2 = sum x*x, V = C*S2 - S1*S1, z = clip(round((C*x - S1) * rsqrt(V)), 16 bits), 10 fraction bits
 //   rsqrt: V shifted left by pairs to a mantissa of 16 bits, seed from a table, one Newton step; all as in the golden model.
 // Rounding : half toward +inf.
-// Latency  : one token and 22 + (zero bit pairs in front of V) + 9 clk cycles.
-// Throughput: 1 beat per cycle for tokens of 40 channels and more (while a token is normalized the next one is summed);
-//            a shorter token takes 31 to 40 cycles. Back pressure: full.
+// Latency  : from the last code of a token 25 + p clk cycles, p leading zero bit pairs of V, at most X_BITS+clog2(C_MAX)-2;
+//            one more when C_MAX * 2^(X_BITS-1) is 2^18 or more.
+// Throughput: 1 beat per cycle: while a token is normalized the next one is summed. A token takes at least 23 + p cycles
+//            (39 for equal codes, 12 bits, 64 channels). Back pressure: full.
 // Job      : one token; cfg_channels is sampled with its first beat.
 // Resources: multipliers x*x, S1*S1, one for the Newton step, n*r, and with a run-time size C*S2 and C*x;
-//            block RAM for the token buffer and for the table.
+//            block RAM for the token buffer and for the table. ECP5, 12 bits, size fixed in synthesis: 64 channels 492 LUT4
+//            (carries included), 602 FF, 4 MULT18X18D, 2 EBR; 96 channels 546 LUT4, 650 FF, 8 MULT18X18D, 2 EBR.
 // Golden   : sim/golden/layernorm.py::layernorm       Test: tests/hw/test_layernorm.py
 `default_nettype none
 module layernorm #(
@@ -35,6 +37,7 @@ module layernorm #(
   localparam int unsigned LOG_C = $clog2(C_MAX);
   localparam int unsigned COUNT_BITS = $clog2(C_MAX + 1);
   localparam int unsigned S1_BITS = X_BITS + LOG_C;            // signed
+  localparam int unsigned S1_MAG_BITS = $clog2((C_MAX << (X_BITS - 1)) + 1);  // its magnitude
   localparam int unsigned S2_BITS = 2 * X_BITS - 1 + LOG_C;    // unsigned
   localparam int unsigned V_BITS = 2 * (X_BITS - 1 + LOG_C);   // unsigned: V < (C * 2^(X_BITS-1))^2
   localparam int unsigned K_MAX = V_BITS / 2;                  // largest exponent k of rsqrt; j = k - 1 is kept
@@ -136,22 +139,49 @@ module layernorm #(
   logic [R_BITS-1:0] seed_word_q, r0_q, r_q;
   logic [16:0] factor_q;
   logic [17:0] product_q;                             // of a product of 33 bits the upper 18
-  logic products_valid_q, shifting_q, done_q;
+  localparam int unsigned PRODUCT_CYCLES = S1_BITS > 18 && S1_MAG_BITS > 18 ? 4 : 3;
+  logic [PRODUCT_CYCLES-1:0] products_q;              // a one walks to the top while C*S2 and S1*S1 are made
+  logic shifting_q, done_q;
   logic [7:0] step_q;                                 // one-hot sequence after the normalization
-  wire [V_BITS-1:0] s1_square = s1_q * s1_q;
-  wire [V_BITS-1:0] channels_s2 = token_channels_q * s2_q;
+  // C*S2 in two parts that fit a multiplier up to 18 bits of C and 36 bits of S2
+  logic [S2_BITS-1:0] token_s2_q;
+  logic [V_BITS-1:0] s2_low_q, s2_high_q;
+  always_ff @(posedge clk) begin
+    if (sums_valid_q) token_s2_q <= s2_q;
+    s2_low_q      <= V_BITS'(token_channels_q) * V_BITS'(token_s2_q[17:0]);
+    s2_high_q     <= V_BITS'(token_channels_q) * V_BITS'(token_s2_q[S2_BITS-1:18]);
+    channels_s2_q <= s2_low_q + (s2_high_q << 18);
+  end
+  // S1*S1: of the signed number when it has 18 bits, else of its magnitude, in parts when that has more than 18 bits
+  if (S1_BITS <= 18) begin : gen_signed
+    always_ff @(posedge clk) s1_square_q <= mean_q * mean_q;
+  end else if (S1_MAG_BITS <= 18) begin : gen_magnitude
+    logic [S1_MAG_BITS-1:0] mag_q;
+    always_ff @(posedge clk) begin
+      mag_q       <= mean_q[S1_BITS-1] ? S1_MAG_BITS'(-mean_q) : S1_MAG_BITS'(mean_q);
+      s1_square_q <= V_BITS'(mag_q) * V_BITS'(mag_q);
+    end
+  end else begin : gen_parts
+    logic [S1_MAG_BITS-1:0] mag_q;
+    logic [V_BITS-1:0] low_square_q, cross_q, high_square_q;
+    wire [V_BITS-1:0] low = V_BITS'(mag_q[17:0]);
+    wire [V_BITS-1:0] high = V_BITS'(mag_q[S1_MAG_BITS-1:18]);
+    always_ff @(posedge clk) begin
+      mag_q         <= mean_q[S1_BITS-1] ? S1_MAG_BITS'(-mean_q) : S1_MAG_BITS'(mean_q);
+      low_square_q  <= low * low;
+      cross_q       <= low * high;
+      high_square_q <= high * high;
+      s1_square_q   <= low_square_q + (cross_q << 19) + (high_square_q << 36);
+    end
+  end
   wire [R_BITS-1:0] mantissa = v_q[V_BITS-1-:16];
   wire shift = !(|v_q[V_BITS-1-:2]) && j_q != '0;
   // mantissa >> 8 is 64..255; V = 0 has no mantissa: any seed serves, since all deviations are zero
   wire [7:0] seed_index = {&mantissa[15:14], mantissa[15] && !mantissa[14], mantissa[13:8]};
   wire take;                                          // the output stage starts this token
   always_ff @(posedge clk) begin
-    if (sums_valid_q) begin
-      mean_q        <= s1_q;
-      s1_square_q   <= s1_square;
-      channels_s2_q <= channels_s2;
-    end
-    if (products_valid_q) begin
+    if (sums_valid_q) mean_q <= s1_q;
+    if (products_q[PRODUCT_CYCLES-1]) begin
       v_q <= channels_s2_q - s1_square_q;
       j_q <= J_BITS'(K_MAX - 1);
     end else if (shifting_q && shift) begin
@@ -167,15 +197,15 @@ module layernorm #(
     product_q <= 18'((33'(factor_q) * 33'(r0_q)) >> 15);
     if (step_q[7]) r_q <= product_q[17] ? '1 : product_q[16:1];
     if (rst) begin
-      products_valid_q <= 1'b0;
-      shifting_q       <= 1'b0;
-      step_q           <= '0;
-      done_q           <= 1'b0;
+      products_q <= '0;
+      shifting_q <= 1'b0;
+      step_q     <= '0;
+      done_q     <= 1'b0;
     end else begin
-      products_valid_q <= sums_valid_q;
-      shifting_q       <= products_valid_q || (shifting_q && shift);
-      step_q           <= {step_q[6:0], shifting_q && !shift};
-      done_q           <= step_q[7] || (done_q && !take);
+      products_q <= {products_q[PRODUCT_CYCLES-2:0], sums_valid_q};
+      shifting_q <= products_q[PRODUCT_CYCLES-1] || (shifting_q && shift);
+      step_q     <= {step_q[6:0], shifting_q && !shift};
+      done_q     <= step_q[7] || (done_q && !take);
     end
   end
 

