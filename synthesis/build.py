@@ -149,15 +149,17 @@ class Build:
             for path, (size, sha) in entry["outputs"].items()
         )
 
-    def execute(self, steps: Iterable[Step]) -> None:
-        """Run the steps that are not up to date, in order.
+    def execute(self, steps: Iterable[Step], done: int = 0, more: int = 0) -> None:
+        """Run the steps that are not up to date, in order; done and more count steps before and after in the display.
 
         Raises:
             ValueError, RuntimeError, OSError: a step failed; what was finished before stays.
         """
         todo = list(steps)
-        for number, step in enumerate(todo, 1):
-            label = f"[{number}/{len(todo)}] {step.name}: {step.title}"
+        total = done + len(todo) + more
+        for number, step in enumerate(todo, done + 1):
+            place = f"[{number}/{total}]"
+            label = f"{place} {step.name}: {step.title}"
             if self.up_to_date(step):
                 self.report(f"{label}: up to date")
                 continue
@@ -167,7 +169,7 @@ class Build:
             seconds = time.monotonic() - start
             self.manifest["steps"][step.name]["seconds"] = round(seconds, 2)
             self.save()
-            self.report(f"{' ' * len(f'[{number}/{len(todo)}]')} {step.name} done in {seconds:.1f} s")
+            self.report(f"{' ' * len(place)} {step.name} done in {seconds:.1f} s")
 
     def run(self, step: Step) -> None:
         """Run one step into a temporary folder and put its files into place."""

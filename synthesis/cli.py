@@ -155,7 +155,9 @@ def run(options: argparse.Namespace) -> int:
 def bitstream(build: Build, steps: dict[str, Step], out: Console) -> int:
     """The whole flow, as far as the board and the tools allow; always ends with a report."""
     reaches_bit = build.board["backend"] == "nextpnr"
-    build.execute(steps[name] for name in ("export", "accuracy", "lower", "fold"))
+    first = ("export", "accuracy", "lower", "fold")
+    names = ("generate", "fifo", "sim", "synth", *(("pnr", "netlist") if reaches_bit else ()), "report")
+    build.execute((steps[name] for name in first), more=len(names))
     excess = build.results("fold")["folding"]["excess"]
     if excess:
         build.execute([steps["report"]])
@@ -166,8 +168,7 @@ def bitstream(build: Build, steps: dict[str, Step], out: Console) -> int:
             f"({build.dir / 'report.html'}); not done: RTL, simulation, synthesis, bitstream. A design whose weights "
             "stream from external memory (block loop) is not part of this version"
         )
-    names = ("generate", "fifo", "sim", "synth", *(("pnr", "netlist") if reaches_bit else ()), "report")
-    build.execute(steps[name] for name in names)
+    build.execute((steps[name] for name in names), done=len(first))
     print_summary(build, out)
     if not reaches_bit:
         raise IncompleteError(no_backend(build))

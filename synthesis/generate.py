@@ -21,6 +21,7 @@ from qonnx.custom_op.registry import getCustomOp
 from synthesis.board import unit_sources
 from synthesis.finn_env import load_finn
 from synthesis.lower import metadata
+from synthesis.ops.base import identifier
 
 ops = load_finn()
 
@@ -36,12 +37,6 @@ class Wire:
 
     name: str
     width: int
-
-
-def identifier(name: str) -> str:
-    """SystemVerilog identifier of an edge or unit name: blocks.0.norm1 -> blocks_0_norm1."""
-    word = re.sub(r"_+", "_", re.sub(r"[^A-Za-z0-9]", "_", name)).strip("_")
-    return word if word and not word[0].isdigit() else f"n_{word}"
 
 
 def unique_identifiers(names: Iterable[str]) -> dict[str, str]:

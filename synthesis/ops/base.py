@@ -6,6 +6,7 @@ Activation tensors have the shape (1, tokens, channels), an image (1, height, wi
 """
 
 import math
+import re
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -161,6 +162,12 @@ def hex_words(words: list[int], bits: int) -> list[str]:
     return [f"{word:0{digits}x}" for word in words]
 
 
+def identifier(name: str) -> str:
+    """SystemVerilog identifier of an edge or unit name: blocks.0.norm1 -> blocks_0_norm1."""
+    word = re.sub(r"_+", "_", re.sub(r"[^A-Za-z0-9]", "_", name)).strip("_")
+    return word if word and not word[0].isdigit() else f"n_{word}"
+
+
 class VitrailOp(HWCustomOp):
     """Base of Vitrail's hardware ops. Subclasses set `attributes` and the methods below that raise."""
 
@@ -272,6 +279,9 @@ class VitrailOp(HWCustomOp):
 
     def bram_estimation(self, fpgapart: str) -> int:
         return self.cost(fpgapart).bram
+
+    def get_verilog_top_module_name(self) -> str:
+        return f"vitrail_{identifier(self.onnx_node.name)}"
 
     def get_op_and_param_counts(self) -> dict[str, int]:
         return {"op_mac": self.macs()} if self.macs() else {}

