@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from quant.intmath import FLOAT64_EXACT, half_even, int_range, quantize_multiplier
 from sim.golden.layernorm import TABLE_LOW, Z_BITS, Z_FRAC, rsqrt_table
+from sim.golden.lookup import gelu_table
 from sim.golden.softmax import EXP_BITS, OUT_BITS, RECIP_BITS, exp_table
-from sim.golden.table import gelu_table
 
 DOMAIN = "quant.qonnx_ops"
 FLOAT32_EXACT = 2**24  # float32 holds every integer up to this magnitude

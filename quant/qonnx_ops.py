@@ -15,7 +15,7 @@ from qonnx.core.datatype import BaseDataType, DataType
 from qonnx.custom_op.base import CustomOp
 
 from quant.intmath import signed_bits
-from sim.golden import add, embed, layernorm, requant, softmax, swu, table
+from sim.golden import add, embed, layernorm, lookup, requant, softmax, swu
 
 __all__ = ["Add", "Embed", "LayerNorm", "Requant", "SlidingWindow", "Softmax", "Table"]
 
@@ -117,7 +117,7 @@ class Table(IntegerOp):
     """Inputs codes (...), content (2**bits,) indexed by bit pattern."""
 
     def compute(self, inputs: list[np.ndarray]) -> np.ndarray:
-        return table.table(inputs[0], inputs[1])
+        return lookup.lookup(inputs[0], inputs[1])
 
     def out_datatype(self, model: Any) -> BaseDataType:
         annotated = model.get_tensor_datatype(self.onnx_node.input[1])

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden models: one numpy function for every unit under hw/rtl, of the same name. They define what the RTL must compute."""
+"""Golden models: a numpy function for every unit under hw/rtl, of the same name. They define what the RTL computes."""

@@ -9,7 +9,9 @@ from quant.intmath import clip
 
 
 def add(a: np.ndarray, b: np.ndarray, out_bits: int) -> np.ndarray:
-    """Saturating sum of two code arrays of one scale: y = clip(a + b) to signed out_bits. Shapes (..., tokens, channels).
+    """Saturating sum of two code arrays of one scale: y = clip(a + b) to signed out_bits.
+
+    Shapes (..., tokens, channels).
 
     RTL: hw/rtl/add/add.sv.
     """

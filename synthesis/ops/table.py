@@ -5,7 +5,7 @@ import numpy as np
 from qonnx.core.modelwrapper import ModelWrapper
 
 from quant.intmath import pack_words
-from sim.golden.table import table
+from sim.golden.lookup import lookup
 from synthesis.ops.base import (
     Cost,
     Instance,
@@ -42,7 +42,7 @@ class VitrailTable(VitrailOp):
         return [Stream(int_type(self.get("out_bits")), self.streams_in()[0].shape)]
 
     def golden(self, *inputs: np.ndarray) -> list[np.ndarray]:
-        return [table(*inputs)]
+        return [lookup(*inputs)]
 
     def get_exp_cycles(self) -> int:
         return self.get("tokens") * self.get("channels")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Efficient Error Rate: how much of a reference model's cost a model needs, in percent; lower is better.
 
-Source: the survey of efficient Vision Transformers behind this project, section 4 (Eq. 26) and 6.2 (Eq. 28). Its reference is
-ViT-B/16. Its conventions are kept so that figures compare: "FLOPs" counts multiply-accumulates (17.6 G for ViT-B/16), #Bit of a
-quantized model is the mean of its weight and activation bits, and sizes are in units of 2**20 bytes.
+Source: the survey of efficient Vision Transformers behind this project, section 4 (Eq. 26) and 6.2 (Eq. 28). Its
+reference is ViT-B/16. Its conventions are kept so that figures compare: "FLOPs" counts multiply-accumulates (17.6 G for
+ViT-B/16), #Bit of a quantized model is the mean of its weight and activation bits, sizes are in units of 2**20 bytes.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def eer(
 ) -> float:
     """Mean ratio of a model's metrics to a reference's, in percent.
 
-    Eq. 26 is the plain mean. Eq. 28 multiplies each ratio by a weight, and the weights sum to one; as printed it divides by the
-    number of metrics as well, which makes equal weights 1/n times Eq. 26. divide_by_count=False leaves that second division
-    out, so that equal weights give Eq. 26.
+    Eq. 26 is the plain mean. Eq. 28 multiplies each ratio by a weight, and the weights sum to one; as printed it
+    divides by the number of metrics as well, which makes equal weights 1/n times Eq. 26. divide_by_count=False leaves
+    that second division out, so that equal weights give Eq. 26.
 
     Args:
         model: Metric name -> value.
@@ -56,7 +56,9 @@ def eer(
     return total / len(metrics) if divide_by_count else total
 
 
-def model_metrics(params: int, macs: int, weight_bits: float, activation_bits: float, size_bytes: int) -> dict[str, float]:
+def model_metrics(
+    params: int, macs: int, weight_bits: float, activation_bits: float, size_bytes: int
+) -> dict[str, float]:
     """Metrics of a model in the survey's units."""
     return {
         "params_m": params / 1e6,

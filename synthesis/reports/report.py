@@ -26,16 +26,31 @@ MEASURED_BY = {
     "model": (("params", "macs", "weight_bits", "activation_bits", "size_bytes"), "export"),
 }
 HOW = [
-    ("Accuracy", "integer graph (golden model of every op) on the whole test set; float_top1 is the float model it was trained from"),
+    (
+        "Accuracy",
+        "integer graph (golden model of every op), whole test set; float_top1: the float model it was trained from",
+    ),
     ("bit_exact.qonnx", "the exported QONNX graph executed by qonnx against the golden models, logits codes"),
     ("bit_exact.rtl", "the stitched SystemVerilog design in Verilator against the golden models, codes"),
     ("bit_exact.netlist", "the synthesized netlist in Verilator, device cells replaced by behavioural models"),
-    ("Resources", "cells after Yosys synthesis; lut = LUT4 + 2 per CCU2C + 6 per DPR16X4 on ECP5. Not a vendor tool's count"),
-    ("Cycles", "the design with its real FIFOs in Verilator; cycles per image is the distance between last logits of images"),
+    (
+        "Resources",
+        "cells after Yosys synthesis; lut = LUT4 + 2 per CCU2C + 6 per DPR16X4 on ECP5. Not a vendor tool's count",
+    ),
+    (
+        "Cycles",
+        "the design with its real FIFOs in Verilator; cycles per image is the distance between last logits of images",
+    ),
     ("Fmax, clock", "nextpnr's static timing analysis after routing; not measured on a board"),
-    ("images_per_second", "clock_mhz * 1e6 / cycles_per_image: the compute rate, without the host link; calculated from the two figures above"),
+    (
+        "images_per_second",
+        "clock_mhz * 1e6 / cycles_per_image: the compute rate without the host link; calculated from those two",
+    ),
     ("flops", "multiply-accumulates of one image, the survey's convention; size in units of 2**20 bytes"),
-    ("EER", "Eq. 26, plain mean, against ViT-B/16 (86.6 M, 17.6 G, 32 bit, 330 MB); #Bit = mean of weight and activation bits"),
+    (
+        "EER",
+        "Eq. 26, plain mean, against ViT-B/16 (86.6 M, 17.6 G, 32 bit, 330 MB); #Bit: mean of weights and activations",
+    ),
 ]
 
 
@@ -79,7 +94,9 @@ def collect(results: dict, model: str, board: dict, reference: dict | None = Non
         for key in keys:
             node[key] = source.get(key)
             if node[key] is None:
-                missing[f"{path}.{key}"] = results.get("reasons", {}).get(path, f"step '{step}' has not measured it in this build")
+                missing[f"{path}.{key}"] = results.get("reasons", {}).get(
+                    path, f"step '{step}' has not measured it in this build"
+                )
         merge(node, {key: value for key, value in source.items() if value is not None})
     for kind in ("lut", "ff", "dsp", "bram"):
         report["resources"][f"{kind}_available"] = board["resources"][kind]
@@ -116,13 +133,17 @@ def _eer(report: dict, reference: dict | None) -> dict:
             out[name] = None
             missing[f"eer.{name}"] = "needs the model's figures from step 'export'"
     ours = {**report["resources"], "latency_cycles": report["throughput"]["latency_cycles"]}
-    theirs = {**reference["resources"], "latency_cycles": reference["throughput"]["latency_cycles"]} if reference else {}
+    theirs = (
+        {**reference["resources"], "latency_cycles": reference["throughput"]["latency_cycles"]} if reference else {}
+    )
     if reference and all(ours.get(k) is not None and theirs.get(k) for k in HARDWARE_SET):
         out["hardware"] = eer(ours, theirs, HARDWARE_SET)
         out["hardware_reference"] = f"{reference['name']} on {reference['board']}"
     else:
         out["hardware"] = None
-        missing["eer.hardware"] = "no complete reference build was given (--reference build/<model>/<board>/report.json)"
+        missing["eer.hardware"] = (
+            "no complete reference build was given (--reference build/<model>/<board>/report.json)"
+        )
     return out
 
 
@@ -157,7 +178,9 @@ def _cycles_plot(rows: list[dict], cycles_per_image: float | None) -> str:
     def draw(figure, axes):
         figure.set_size_inches(9.2, 0.21 * len(rows) + 0.8)
         names = [row["name"] for row in rows]
-        axes.barh(names, [row.get("ideal_cycles") or 0 for row in rows], color="#5b8db8", label="ideal cycles of the unit")
+        axes.barh(
+            names, [row.get("ideal_cycles") or 0 for row in rows], color="#5b8db8", label="ideal cycles of the unit"
+        )
         if cycles_per_image:
             axes.axvline(cycles_per_image, color="#b8433f", label=f"simulated, whole design: {cycles_per_image:,.0f}")
         axes.invert_yaxis()
@@ -220,7 +243,9 @@ def make_report(build_dir: Path, model: str, board: dict, reference_path: Path |
     """
     results = read_results(build_dir)
     if not results:
-        raise ValueError(f"report: {build_dir}/results is empty; run 'make bitstream MODEL={model} BOARD={board['name']}' first")
+        raise ValueError(
+            f"report: {build_dir}/results is empty; run 'make bitstream MODEL={model} BOARD={board['name']}' first"
+        )
     reference = None
     if reference_path is not None:
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""hw/rtl/lookup against sim/golden/table."""
+"""hw/rtl/lookup against sim/golden/lookup."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from sim.bench.check import check_unit
 from sim.bench.runner import run_cocotb
-from sim.golden.table import gelu_table, table
+from sim.golden.lookup import gelu_table, lookup
 from sim.verilate import Design, Job
 
 pytestmark = pytest.mark.verilator
@@ -24,7 +24,7 @@ def every_code(content: np.ndarray, seed: int) -> Job:
     """Every input code once in order, then three times in random order."""
     rng = np.random.default_rng(seed)
     x = np.concatenate([np.arange(content.size), *[rng.permutation(content.size) for _ in range(3)]])
-    return Job({"s_axis": x}, {"m_axis": table(x, content)})
+    return Job({"s_axis": x}, {"m_axis": lookup(x, content)})
 
 
 @pytest.mark.parametrize(("in_bits", "out_bits"), [(8, 8), (1, 3), (5, 12), (10, 1)])

@@ -7,12 +7,12 @@ import pytest
 from sim.golden.add import add
 from sim.golden.embed import embed
 from sim.golden.layernorm import layernorm
+from sim.golden.lookup import lookup
 from sim.golden.matmul import matmul_pv, matmul_qk
 from sim.golden.mvu import mvu
 from sim.golden.requant import requant
 from sim.golden.softmax import softmax
 from sim.golden.swu import swu
-from sim.golden.table import table
 
 
 def _forward(constants, dims, bits, image):
@@ -36,7 +36,7 @@ def _forward(constants, dims, bits, image):
         mixed = rescale(matmul_pv(p, v, heads), f"{b}.attn.mix", act)
         x = add(linear(mixed, f"{b}.attn.proj", res), x, res)
         hidden = linear(rescale(layernorm(x), f"{b}.norm2", act), f"{b}.mlp.fc1", act)
-        hidden = table(hidden, constants[f"{b}.mlp.gelu.table"])
+        hidden = lookup(hidden, constants[f"{b}.mlp.gelu.table"])
         x = add(linear(hidden, f"{b}.mlp.fc2", res), x, res)
     return linear(rescale(layernorm(x[..., 0, :]), "norm", act), "head", bits.logits, "logits")
 

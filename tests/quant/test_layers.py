@@ -12,11 +12,11 @@ from quant.intmath import int_range, quantize_multiplier
 from sim.golden.add import add
 from sim.golden.embed import embed
 from sim.golden.layernorm import layernorm
+from sim.golden.lookup import gelu_table, lookup
 from sim.golden.mvu import mvu
 from sim.golden.requant import requant
 from sim.golden.softmax import exp_table, softmax
 from sim.golden.swu import swu
-from sim.golden.table import gelu_table, table
 
 SEED = 11
 
@@ -99,7 +99,7 @@ def test_softmax_matches_golden(length, scale):
 def test_table_matches_golden(bits):
     x = np.arange(*int_range(bits)).tolist() + [int_range(bits)[1]]
     content = gelu_table(0.05, 0.03, bits, 8)
-    check(layers.TableFn.apply(as_float(x), as_float(content), "e", None, None, None), table(np.array(x), content))
+    check(layers.TableFn.apply(as_float(x), as_float(content), "e", None, None, None), lookup(np.array(x), content))
 
 
 def test_add_and_embed_match_golden():

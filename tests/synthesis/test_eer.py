@@ -29,7 +29,7 @@ TABLE_8 = [
 
 
 def test_eer_reproduces_table_8_but_for_two_printed_figures():
-    """The survey prints 28.9 where its own inputs give 28.6, and 56.5 where they give 57.0; the other six figures agree."""
+    """The survey prints 28.9 where its own inputs give 28.6, and 56.5 where they give 57.0; the others agree."""
     differ = []
     for row, category, printed, printed_all in TABLE_8:
         for metrics, figure in ((SETS[category], printed), (SETS["all"], printed_all)):

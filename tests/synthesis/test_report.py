@@ -11,7 +11,14 @@ from synthesis.reports.report import collect, make_report
 BOARD = {"name": "ulx3s_85f", "resources": {"lut": 83640, "ff": 83640, "dsp": 156, "bram": 208}}
 RESULTS = {
     "export": {
-        "model": {"params": 1000, "macs": 20000, "weight_bits": 4, "activation_bits": 8, "size_bytes": 2048, "trained": True},
+        "model": {
+            "params": 1000,
+            "macs": 20000,
+            "weight_bits": 4,
+            "activation_bits": 8,
+            "size_bytes": 2048,
+            "trained": True,
+        },
         "accuracy": {"float_top1": 90.0, "integer_top1": 89.5, "images": 10000},
         "bit_exact": {"qonnx": {"images": 10, "values_compared": 100, "mismatches": 0}},
     },
@@ -20,7 +27,10 @@ RESULTS = {
         "bit_exact": {"rtl": {"images": 100, "values_compared": 1000, "mismatches": 0}},
         "throughput": {"cycles_per_image": 1100, "latency_cycles": 5000},
     },
-    "synth": {"resources": {"lut": 9000, "ff": 8000, "dsp": 50, "bram": 60}, "resources_by_unit": {"fc1": {"lut": 700}}},
+    "synth": {
+        "resources": {"lut": 9000, "ff": 8000, "dsp": 50, "bram": 60},
+        "resources_by_unit": {"fc1": {"lut": 700}},
+    },
 }
 
 
@@ -49,7 +59,13 @@ def test_report_keeps_every_key_and_says_what_was_not_measured(tmp_path):
 
 
 def test_report_calculates_the_rate_and_hardware_eer(tmp_path):
-    results = {**RESULTS["export"], **RESULTS["fold"], **RESULTS["sim"], **RESULTS["synth"], "timing": {"fmax_mhz": 71.0, "clock_mhz": 66.0}}
+    results = {
+        **RESULTS["export"],
+        **RESULTS["fold"],
+        **RESULTS["sim"],
+        **RESULTS["synth"],
+        "timing": {"fmax_mhz": 71.0, "clock_mhz": 66.0},
+    }
     report = collect(results, "tiny_w4a8", BOARD)
     assert report["throughput"]["images_per_second"] == 66.0e6 / 1100
     assert collect(results, "tiny_w4a8", BOARD, reference=report)["eer"]["hardware"] == 100.0

@@ -4,7 +4,7 @@
 // Latency  : 2 clk cycles. Throughput: 1 beat per cycle. Back pressure: full.
 // Resources: one memory of 2^IN_BITS words with registered output. ECP5, 8 to 8 bits: 1 LUT4, 10 FF, 1 EBR.
 // Content  : INIT_FILE, or the write port between two jobs.
-// Golden   : sim/golden/table.py::table       Test: tests/hw/test_lookup.py
+// Golden   : sim/golden/lookup.py::lookup       Test: tests/hw/test_lookup.py
 `default_nettype none
 module lookup #(
     // Width of the input codes in bits

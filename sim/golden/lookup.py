@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden model of hw/rtl/table."""
+"""Golden model of hw/rtl/lookup."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def gelu_table(in_scale: float, out_scale: float, in_bits: int = 8, out_bits: in
     return clip(half_even(gelu / float(out_scale)), out_bits)
 
 
-def table(x: np.ndarray, content: np.ndarray) -> np.ndarray:
+def lookup(x: np.ndarray, content: np.ndarray) -> np.ndarray:
     """Look every code up: y = content[x modulo 2**in_bits].
 
     Args:
@@ -37,7 +37,7 @@ def table(x: np.ndarray, content: np.ndarray) -> np.ndarray:
 
     Returns:
         Codes, int64, shape of x.
-    RTL: hw/rtl/table/table.sv.
+    RTL: hw/rtl/lookup/lookup.sv.
     """
     content = np.asarray(content, dtype=np.int64)
     return content[np.asarray(x, dtype=np.int64) & (content.size - 1)]
