@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from synthesis.backends.process import Progress, run_tool
+from synthesis.backends.yosys import unit_of_name
 
 # EHXPLLL limits in MHz, as Project Trellis' ecppll has them
 PHASE_DETECTOR_MHZ = (3.125, 400.0)
@@ -174,6 +175,7 @@ def place_and_route(
     name: str,
     *,
     seeds: Sequence[int] = (1, 2),
+    inside: Sequence[str] = ("vit_i",),
     progress: Progress | None = None,
 ) -> Routed:
     """Place, route, choose the clock and pack the bitstream.
@@ -184,6 +186,7 @@ def place_and_route(
         out_dir: Takes <name>.bit, <name>.config, timing.json, critical_path.txt and the logs.
         name: Name of the bitstream, without suffix.
         seeds: Seeds of the placer, tried in turn until the slowest clock option is met.
+        inside: Instances whose own instances are the units of critical_path.txt.
 
     Raises:
         RuntimeError: a tool failed, or no seed reached the slowest clock option.
@@ -206,7 +209,7 @@ def place_and_route(
                 DEVICES[board["part"]],
                 *("--package", board["package"], "--speed", str(board["speed"])),
                 *("--json", netlist.name, "--lpf", pins.name, "--textcfg", part_config.name),
-                *("--report", report.name, "--seed", str(seed), "--threads", "1"),
+                *("--report", report.name, "--detailed-timing-report", "--seed", str(seed), "--threads", "1"),
                 *("--placer", "heap", "--router", "router2", "--timing-allow-fail"),
             ],
             log,
@@ -215,11 +218,14 @@ def place_and_route(
             progress,
         )
         timing = json.loads(report.read_text())
+        report.write_text(json.dumps({key: timing[key] for key in ("fmax", "critical_paths", "utilization")}))
         fmax_mhz = network_fmax(timing, board["oscillator_mhz"])
         clock_mhz = choose_clock(fmax_mhz, options)
         reached.append(f"{fmax_mhz:.1f} MHz with seed {seed}")
-        path = critical_path(timing, board["oscillator_mhz"])
-        (out_dir / "critical_path.txt").write_text("\n".join(path) + "\n")
+        path = critical_path(timing)
+        slowest = slowest_by_unit(timing, inside)
+        lines = [f"{ns:7.2f} ns  {unit}: into {register}" for unit, (ns, register) in slowest.items()]
+        (out_dir / "critical_path.txt").write_text("\n".join([*path, "", "Slowest path into each unit:", *lines, ""]))
         if clock_mhz is not None:
             break
     else:
@@ -277,7 +283,7 @@ def network_fmax(timing: dict[str, Any], oscillator_mhz: float) -> float:
     return float(network)
 
 
-def critical_path(timing: dict[str, Any], oscillator_mhz: float) -> list[str]:
+def critical_path(timing: dict[str, Any]) -> list[str]:
     """Return the slowest path within the PLL clock, one line per hop: delay, kind, net or cell."""
     for path in timing["critical_paths"]:
         start, end = path["from"].split()[-1], path["to"].split()[-1]
@@ -290,6 +296,28 @@ def critical_path(timing: dict[str, Any], oscillator_mhz: float) -> list[str]:
             lines.append(f"{hop['delay']:7.2f} {hop['type']:9} {what}")
         return lines
     return ["no path within the PLL clock"]
+
+
+def slowest_by_unit(timing: dict[str, Any], inside: Sequence[str] = ()) -> dict[str, tuple[float, str]]:
+    """Return the slowest path within the PLL clock that ends in each unit.
+
+    Args:
+        timing: nextpnr's report with detailed net timings.
+        inside: Instances whose own instances are the units.
+
+    Returns:
+        {unit: (nanoseconds from clock edge to register input, name of that register)}, slowest first.
+    """
+    slowest: dict[str, tuple[float, str]] = {}
+    for net in timing.get("detailed_net_timings", []):
+        for end in net["endpoints"]:
+            if end["event"] != net["event"] or not end["event"].startswith("posedge") or _is_oscillator(end["event"]):
+                continue
+            unit = unit_of_name(end["cell"], inside) or "top"
+            delay = float(end["delay"][1])
+            if delay > slowest.get(unit, (0.0, ""))[0]:
+                slowest[unit] = (delay, end["cell"])
+    return dict(sorted(slowest.items(), key=lambda item: -item[1][0]))
 
 
 def _is_oscillator(clock: str) -> bool:

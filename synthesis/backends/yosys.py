@@ -182,7 +182,7 @@ def cells_by_unit(netlist: Mapping[str, Any], inside: Sequence[str] = ()) -> dic
     """
     unit_of_net: dict[int, str] = {}
     for name, net in netlist["netnames"].items():
-        unit = _unit_of_name(name, inside)
+        unit = unit_of_name(name, inside)
         if unit is None or _is_input_alias(name):
             continue
         for bit in net["bits"]:
@@ -206,7 +206,7 @@ def cells_by_unit(netlist: Mapping[str, Any], inside: Sequence[str] = ()) -> dic
         if unit is not None:
             owner.setdefault(name, unit)
     for name in netlist["cells"]:
-        unit = _unit_of_name(name, inside)
+        unit = unit_of_name(name, inside)
         if unit is not None:
             owner.setdefault(name, unit)
 
@@ -237,7 +237,7 @@ def cells_by_unit(netlist: Mapping[str, Any], inside: Sequence[str] = ()) -> dic
     return dict(sorted(units.items()))
 
 
-def _unit_of_name(name: str, inside: Sequence[str]) -> str | None:
+def unit_of_name(name: str, inside: Sequence[str]) -> str | None:
     """Return the instance in front of a hierarchical name, None when it has none."""
     parts = re.sub(r"^\$flatten\\?", "", name).replace("\\", "").split(".")
     if len(parts) > 2 and parts[0] in inside:

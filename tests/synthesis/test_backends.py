@@ -186,7 +186,11 @@ def test_bitstream_holds_chosen_clock(board, routed: nextpnr.Routed) -> None:
     results = routed.results()
     assert results["timing"]["clock_mhz"] == routed.clock_mhz and results["bitstream"]["bytes"] > 100_000
     assert 500 < results["device"]["trellis_comb"] < 2000
-    assert routed.critical_path[0].split()[1] == "ns"
+    assert float(routed.critical_path[0].split()[0]) == pytest.approx(1000 / routed.fmax_mhz, abs=0.01)
+    text = (routed.bitstream.parent / "critical_path.txt").read_text()
+    by_unit = re.findall(r"^ +([\d.]+) ns  (\w+): into", text, re.MULTILINE)
+    assert {"host_link_i", "argmax_i"} <= {unit for _, unit in by_unit}
+    assert max(float(ns) for ns, _ in by_unit) == pytest.approx(1000 / routed.fmax_mhz, abs=0.01)
 
 
 @pytest.mark.slow
