@@ -28,7 +28,7 @@ MEASURED_BY = {
 HOW = [
     (
         "Accuracy",
-        "integer graph (golden model of every op), whole test set; float_top1: the float model it was trained from",
+        "the integer graph on the whole test set; float_top1: the float model that it was trained from",
     ),
     ("bit_exact.qonnx", "the exported QONNX graph executed by qonnx against the golden models, logits codes"),
     ("bit_exact.rtl", "the stitched SystemVerilog design in Verilator against the golden models, codes"),

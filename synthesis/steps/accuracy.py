@@ -22,19 +22,15 @@ def run(build: Build, out: Path) -> dict[str, Any]:
         text = "the weights are untrained" if export.is_untrained(build) else "no data set for this backbone"
         return {"reasons": {"accuracy": text, "bit_exact.qonnx": text}}
     import numpy as np
-    import torch
 
     from models.data import image_codes, load_split
+    from models.train import integer_logits
     from quant.export import execute, export_qonnx
 
     network, details = export.integer_network(build)
     pixels, labels = load_split("test")
     codes = image_codes(pixels)[..., None].astype(np.float32)
-    logits = []
-    with torch.inference_mode():
-        for start in range(0, len(codes), 500):
-            logits.append(network(torch.from_numpy(codes[start : start + 500])).numpy())
-    integer = np.concatenate(logits).astype(np.int64)
+    integer = integer_logits(network, codes)
     top1 = float((integer.argmax(axis=1) == labels).mean() * 100)
     dims = build.config.dims
     shape = (dims.image_size, dims.image_size, dims.channels)
