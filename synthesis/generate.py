@@ -9,7 +9,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -341,13 +341,13 @@ def _value(value: int | str) -> str:
     return str(value) if isinstance(value, int) or value == "TARGET" else f'"{value}"'
 
 
-def _instance(module: str, name: str, params: dict[str, int | str], ports: dict[str, str]) -> str:
+def _instance(module: str, name: str, params: Mapping[str, int | str], ports: Mapping[str, str]) -> str:
     parameters = ", ".join(f".{key}({_value(value)})" for key, value in params.items())
     connections = ["    .clk(clk), .rst(rst)", *_wrapped(ports)]
     return f"  {module} #({parameters}) {name} (\n" + ",\n".join(connections) + "\n  );"
 
 
-def _wrapped(ports: dict[str, str]) -> list[str]:
+def _wrapped(ports: Mapping[str, str]) -> list[str]:
     """Connections, one line for every port or stream."""
     lines: list[str] = []
     last = ""

@@ -25,6 +25,7 @@ from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.infer_datatypes import InferDataTypes
 
 from quant.intmath import signed_bits
+from quant.schemes import FIXED
 from synthesis.finn_env import load_finn
 
 ops = load_finn()
@@ -327,7 +328,7 @@ class Lowering:
             rows=rows,
             a_bits=int(edge.datatype.bitwidth()),
             w_bits=bits,
-            row_scheme=schemes,
+            row_scheme=schemes or [FIXED] * rows,
         )
 
     def weight_format(self, node: NodeProto) -> tuple[int, list[int]]:

@@ -28,7 +28,7 @@ class VitrailAdd(VitrailOp):
         return [Stream(int_type(self.get("out_bits")), self.streams_in()[0].shape)]
 
     def golden(self, *inputs: np.ndarray) -> list[np.ndarray]:
-        return [add(*inputs, self.get("out_bits"))]
+        return [add(inputs[0], inputs[1], self.get("out_bits"))]
 
     def get_exp_cycles(self) -> int:
         return self.get("tokens") * self.get("channels")

@@ -8,6 +8,7 @@ Activation tensors have the shape (1, tokens, channels), an image (1, height, wi
 import math
 import re
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,8 +141,8 @@ class Instance:
 
     module: str
     role: str
-    params: dict[str, int | str]
-    ports: dict[str, str | list[str]]
+    params: Mapping[str, int | str]
+    ports: Mapping[str, str | list[str]]
     cfg: dict[str, int] = field(default_factory=dict)
     cfg_bits: dict[str, int] = field(default_factory=dict)
     tie: dict[str, str] = field(default_factory=dict)

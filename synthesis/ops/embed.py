@@ -41,7 +41,7 @@ class VitrailEmbed(VitrailOp):
         return [Stream(int_type(self.get("out_bits")), (self.get("tokens"), self.get("channels")))]
 
     def golden(self, *inputs: np.ndarray) -> list[np.ndarray]:
-        return [embed(*inputs, self.get("out_bits"))]
+        return [embed(inputs[0], inputs[1], self.get("out_bits"))]
 
     def get_exp_cycles(self) -> int:
         return self.get("tokens") * self.get("channels")

@@ -65,7 +65,8 @@ class VitrailMatmul(VitrailOp):
         return [Stream(int_type(self.get("acc_bits")), (self.get("queries"), outputs))]
 
     def golden(self, *inputs: np.ndarray) -> list[np.ndarray]:
-        return [(matmul_pv if self.get("transpose") else matmul_qk)(*inputs, self.get("heads"))]
+        product = matmul_pv if self.get("transpose") else matmul_qk
+        return [product(inputs[0], inputs[1], self.get("heads"))]
 
     def macs(self) -> int:
         return self.get("queries") * self.get("keys") * self.channels

@@ -36,7 +36,7 @@ class VitrailSoftmax(VitrailOp):
         return [Stream(int_type(OUT_BITS, signed=False), self.streams_in()[0].shape)]
 
     def golden(self, *inputs: np.ndarray) -> list[np.ndarray]:
-        return [softmax(*inputs, self.get("length"))]
+        return [softmax(inputs[0], inputs[1], self.get("length"))]
 
     def get_exp_cycles(self) -> int:
         length = self.get("length")

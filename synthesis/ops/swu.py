@@ -33,7 +33,7 @@ class VitrailSwu(VitrailOp):
         return [Stream(int_type(self.get("elem_bits")), (patches, self.get("channels") * kernel * kernel))]
 
     def golden(self, *inputs: np.ndarray) -> list[np.ndarray]:
-        return [swu(*inputs, self.get("kernel"), self.get("stride"))]
+        return [swu(inputs[0], self.get("kernel"), self.get("stride"))]
 
     def get_exp_cycles(self) -> int:
         return max(int(np.prod(s.shape)) for s in (*self.streams_in(), *self.streams_out()))

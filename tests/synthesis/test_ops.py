@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hardware ops: FINN's interface (shapes, widths, ports) and the words that go into the ROMs."""
+
+import numpy as np
+import pytest
+from onnx import helper
+from qonnx.core.datatype import DataType
+from qonnx.custom_op.registry import getCustomOp
+
+from quant.intmath import unpack_words
+from quant.schemes import decode
+from synthesis.finn_env import load_finn
+from synthesis.ops.base import fifo_cost, hex_words, memory_blocks, rom_blocks
+
+ops = load_finn()
+
+
+def op(kind, outputs=1, **attributes):
+    """An op instance without a graph."""
+    names = [f"y{i}" for i in range(outputs)]
+    node = helper.make_node(kind, ["x", "c"], names, "u", domain=ops.DOMAIN, backend="fpgadataflow", **attributes)
+    return getCustomOp(node)
+
+
+def mvu(**more):
+    sizes = {"tokens": 3, "k": 6, "rows": 8, "a_bits": 8, "w_bits": 4, "PE": 4, "SIMD": 4, "acc_bits": 14}
+    return op("VitrailMvu", **(sizes | {"row_scheme": [2, 0, 0, 2, 0, 2, 2, 0]} | more))
+
+
+def test_both_forms_are_registered():
+    """Each op as abstract op and as its _rtl form, which inherits the golden execution."""
+    from finn.custom_op.fpgadataflow import custom_op
+    from finn.custom_op.fpgadataflow.rtl import custom_op as rtl_op
+
+    names = [name for name in ops.__all__ if name.startswith("Vitrail") and name != "VitrailOp"]
+    assert len(names) == 12
+    for name in names:
+        assert issubclass(rtl_op[f"{name}_rtl"], custom_op[name])
+        assert rtl_op[f"{name}_rtl"].execute_node is custom_op[name].execute_node
+
+
+def test_mvu_interface():
+    inst = mvu()
+    assert inst.get_folded_input_shape() == [1, 3, 6, 1]
+    assert inst.get_folded_output_shape() == [1, 3, 2, 4]
+    assert (inst.get_instream_width(0), inst.get_instream_width(1), inst.get_outstream_width()) == (8, 0, 56)
+    assert inst.get_output_datatype() == DataType["INT14"]
+    assert inst.get_exp_cycles() == 3 * 6  # loading a token takes longer than two groups of two chunks
+    names = inst.get_verilog_top_module_intf_names()
+    assert names["s_axis"] == [("in0_V", 8)] and names["m_axis"] == [("out0_V", 56)]
+
+
+def test_weight_words_are_in_lane_and_chunk_order():
+    """Word (group, chunk) holds code [lane, input]; the row is the lane's, the last chunk is padded with zeros."""
+    inst = mvu()
+    rng = np.random.default_rng(2)
+    schemes = inst.schemes()
+    values = {0: np.arange(-7, 8), 2: np.array([-8, -6, -5, -4, -2, -1, 0, 1, 2, 4, 5, 6, 8])}
+    weight = np.stack([rng.choice(values[int(s)], 6) for s in schemes])
+    codes = unpack_words(inst.weight_words(weight), 4, 16, signed=False).reshape(2, 2, 4, 4)
+    order = inst.permutation()
+    for group in range(2):
+        for lane in range(4):
+            row = order[group * 4 + lane]
+            found = decode(codes[group, :, lane, :].reshape(-1), int(schemes[row]), 4)
+            assert found.tolist() == [*weight[row], 0, 0]
+
+
+@pytest.mark.parametrize(("values", "bits"), [([[7, 7], [0, 0]], 12), ([[1, 0], [0, 0]], 8), ([[-1, 0], [0, 1]], 9)])
+def test_accumulator_bits(values, bits):
+    """1 * -128 fits in 8 bits, -1 * -128 needs 9, 14 * -128 needs 12."""
+    assert mvu(k=2, rows=2, PE=1, SIMD=1, row_scheme=[0, 0]).accumulator_bits(np.array(values)) == bits
+
+
+def test_requant_words():
+    """{lane, bias, mult}, mult low, negative numbers in two's complement."""
+    inst = op("VitrailRequant", tokens=1, channels=2, PE=2, acc_bits=14, bias_bits=5, shift=1, out_bits=8, lane=[1, 0])
+    words = inst._words(np.array([-1, 3]), np.array([-2, 7]))
+    assert words == [0x1FFFF | (30 << 17) | (1 << 22), 3 | (7 << 17)]
+    shared = op("VitrailRequant", tokens=1, channels=3, acc_bits=14, bias_bits=5, shift=1, out_bits=8)
+    assert len(shared._words(np.array([5]), np.array([1]))) == 1
+    with pytest.raises(ValueError, match=r"u M: constants 65536..65536 do not fit in 17 bits \(-65536..65535\)"):
+        shared._words(np.array([65536]), np.array([1]))
+
+
+def test_matmul_stores_whole_chunks():
+    """The contraction is rounded up to SIMD: channels of a head for scores, keys for the mix."""
+    sizes = {"queries": 5, "keys": 10, "heads": 2, "dim": 6, "a_bits": 8, "b_bits": 8, "SIMD": 4}
+    scores = op("VitrailMatmul", transpose=0, a_signed=1, **sizes).rtl(None, "u").instances[0].params
+    mix = op("VitrailMatmul", transpose=1, a_signed=0, **sizes).rtl(None, "u").instances[0].params
+    assert (scores["N_MAX"], scores["C_MAX"]) == (10, 16)
+    assert (mix["N_MAX"], mix["C_MAX"]) == (12, 12)
+
+
+def test_wide_codes_need_integer_arrays():
+    """float32 cannot hold codes above 2**24: execution refuses instead of rounding."""
+    inst = op("VitrailMvu", tokens=1, k=2, rows=1, a_bits=24, w_bits=8)
+    context = {"x": np.array([[[2**23, 2**23]]], np.float32), "c": np.array([[64, 64]], np.float32)}
+    with pytest.raises(ValueError, match=r"codes above 2\*\*24 do not fit in float32"):
+        inst.execute_node(context, None)
+    context = {name: value.astype(np.int64) for name, value in context.items()}
+    inst.execute_node(context, None)
+    assert context["y0"].tolist() == [[[2**30]]]
+
+
+def test_memory_estimates():
+    assert memory_blocks(8, 128) == 0 and memory_blocks(8, 2048) == 1 and memory_blocks(36, 513) == 2
+    assert rom_blocks(49, 16) == 0 and rom_blocks(49, 64) == 2
+    assert fifo_cost(8, 0).lut == 0 and fifo_cost(8, 2).lut == 11 and fifo_cost(12, 2048).bram == 2
+    assert hex_words([10, 255], 9) == ["00a", "0ff"]
