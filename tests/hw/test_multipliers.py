@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from quant.intmath import int_range
-from sim.toolchain import unit_sources
+from sim.toolchain import ROOT, unit_sources
 from sim.verilate import Design, Job, fields
 
 BENCH = """
@@ -20,19 +20,27 @@ module bench (
   assign s_axis_tready = en;
   assign m_axis_tvalid = valid_q[1];
   always @(posedge clk) if (rst) valid_q <= 0; else if (en) valid_q <= {{valid_q[0], s_axis_tvalid}};
-  {unit} unit_i (.clk, .en, .a(s_axis_tdata[0+:{a}]), .b(s_axis_tdata[{a}+:{b}]), .p(m_axis_tdata));
+  {unit} #(.TARGET({target})) unit_i (
+      .clk, .en, .a(s_axis_tdata[0+:{a}]), .b(s_axis_tdata[{a}+:{b}]), .p(m_axis_tdata));
 endmodule
 """
-UNITS = {"mult18x18": (18, 18), "dsp48e2_mul": (27, 18)}
+# unit, TARGET, widths; TARGET 1 is the primitive, simulated with the model of the cell in sim/cells
+UNITS = {
+    "mult18x18": ("mult18x18", 0, 18, 18),
+    "mult18x18_ecp5": ("mult18x18", 1, 18, 18),
+    "dsp48e2_mul": ("dsp48e2_mul", 0, 27, 18),
+}
 
 
 @pytest.fixture(params=UNITS)
 def multiplier(request, tmp_path):
     """(design, width of a, width of b)."""
-    unit, (a_bits, b_bits) = request.param, UNITS[request.param]
+    unit, target, a_bits, b_bits = UNITS[request.param]
     bench = tmp_path / "bench.sv"
-    bench.write_text(BENCH.format(unit=unit, a=a_bits, b=b_bits, ab=a_bits + b_bits, p=a_bits + b_bits))
-    return Design.build("bench", sources=[*unit_sources(unit), bench]), a_bits, b_bits
+    width = a_bits + b_bits
+    bench.write_text(BENCH.format(unit=unit, target=target, a=a_bits, b=b_bits, ab=width, p=width))
+    cells = [ROOT / "sim" / "cells" / "MULT18X18D.sv"] if target == 1 else []
+    return Design.build("bench", sources=[*unit_sources(unit), *cells, bench]), a_bits, b_bits
 
 
 def job_of(multiplier, a: np.ndarray, b: np.ndarray, product: np.ndarray) -> Job:

@@ -14,7 +14,7 @@ import pytest
 
 from quant.schemes import FIXED, POT, SP2, encode, largest, magnitudes
 from sim.golden.mvu import mvu
-from sim.toolchain import unit_sources
+from sim.toolchain import ROOT, unit_sources
 from sim.verilate import Design, Job, pack
 
 LANES = {
@@ -133,14 +133,15 @@ def test_mvu_lane_tests_find_a_planted_fault(tmp_path, file, text, fault, lane, 
         design.run([all_extremes(lane, simd, 4, 8)])
 
 
-@pytest.mark.parametrize("lane", ["fixed_lut", "pot", "sp2"])
+@pytest.mark.parametrize("lane", ["dsp_pair", "dsp_single", "fixed_lut", "pot", "sp2"])
 @pytest.mark.parametrize("simd", [1, 7])
-def test_mvu_lane_with_ecp5_carry_cells(tmp_path, lane, simd):
-    """The LUT lanes built from CCU2C cells, with Yosys' own simulation model of the cell."""
+def test_mvu_lane_with_ecp5_cells(tmp_path, lane, simd):
+    """The lanes built from MULT18X18D (model in sim/cells) and CCU2C (Yosys' own simulation model)."""
     share = Path(pyosys.__file__).parent / "share" / "ecp5"
     cells = tmp_path / "cells.v"
     text = (share / "common_sim.vh").read_text() + (share / "ccu2c_sim.vh").read_text()
     cells.write_text(re.sub(r"`include.*", "", text))
     params = lane_params(lane, simd) | {"TARGET": 1}
-    design = Design.build("mvu", sources=[*unit_sources("mvu"), cells], params=params)
+    multiplier = ROOT / "sim" / "cells" / "MULT18X18D.sv"
+    design = Design.build("mvu", sources=[*unit_sources("mvu"), cells, multiplier], params=params)
     design.run([all_products(lane, 4, 8) if simd == 1 else all_extremes(lane, simd, 4, 8)])

@@ -5,7 +5,8 @@
 //   b is stored whole, ping-pong, in SIMD banks; of a, one head of one query is held, ping-pong, and replayed.
 //   The last chunk of a sum is padded: the a elements beyond its end are zero.
 // Overflow : none when every final sum fits ACC_BITS: sums are exact modulo 2^ACC_BITS.
-// Latency  : 8 + clog2(SIMD) clk cycles from the last beat of b and of a's first head to the start of its first sum.
+// Latency  : 6 + clog2(SIMD) clk cycles from the last beat of a's first head (5 + .. from the last beat of b) to a sum
+//            of one chunk.
 //            Throughput: 1 chunk per cycle, no gap between queries or jobs. Back pressure: full.
 // Resources: SIMD multipliers, SIMD RAMs of 2 * ceil(N_MAX * C_MAX / SIMD) words, a small RAM for a.
 // Golden   : sim/golden/matmul.py::matmul_qk, matmul_pv           Test: tests/hw/test_matmul.py

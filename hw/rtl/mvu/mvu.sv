@@ -6,7 +6,7 @@
 // Lanes    : rows 0..DSP_ROWS-1 on multiplier blocks (two rows share one when W_BITS <= 4 and A_BITS <= 8), then
 //   fixed-point rows on LUTs, then ROWS_POT power-of-two rows, then ROWS_SP2 rows of sums of two powers of two.
 // Overflow : none when every final sum fits ACC_BITS: sums are exact modulo 2^ACC_BITS.
-// Latency  : 4 + clog2(SIMD) (+ 1 when SIMD > 8) clk cycles from a group's last beat to its sums, with T_MAX 1.
+// Latency  : 3 + clog2(SIMD) (+ 1 when SIMD > 8) clk cycles from a group's last beat to its sums, with T_MAX 1.
 //            Throughput: 1 beat per cycle, no gap between groups, tiles or jobs. Back pressure: full.
 // Resources: see the lanes; T_MAX 1 keeps sums in registers, else 2 * T_MAX * PE * ACC_BITS bits of RAM (partial sums
 //   of one group, and the finished sums of the group before), and two weight words in registers.

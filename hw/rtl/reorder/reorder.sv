@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // reorder: turns the order tile { group of PE rows { token { row of the group }}} into token-major order, by tiles.
 //   A tile is cfg_tile tokens, the last one what is left; the last group what is left of cfg_rows. Ping-pong buffer.
-// Latency  : one tile and 4 clk cycles. Throughput: 1 element per cycle, no gap between tiles or jobs. Back pressure: full.
+// Latency  : one tile and 3 clk cycles. Throughput: 1 element per cycle, no gap between tiles or jobs.
+//            Back pressure: full.
 // Resources: 2 * T_MAX * ROWS_MAX elements of RAM.
 // Golden   : sim/golden/reorder.py::reorder       Test: tests/hw/test_reorder.py
 `default_nettype none

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // rom: constant stream, words 0..DEPTH-1 of INIT_FILE again and again, from word 0 after reset.
-// Latency  : 3 clk cycles after reset. Throughput: 1 beat per cycle. Back pressure: full.
+// Latency  : 2 clk cycles after reset. Throughput: 1 beat per cycle. Back pressure: full.
 // Resources: DEPTH x WIDTH bits of block RAM (or LUTs when small), WIDTH flip-flops.
 // Test     : tests/hw/test_rom.py
 `default_nettype none
