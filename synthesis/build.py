@@ -3,7 +3,8 @@
 
 A step is up to date when the hash of everything it depends on (parameters, program files, the content that earlier
 steps left) is the one in the manifest and its output files still have the recorded content. A step writes into a
-temporary folder that is renamed when it succeeds, so that an interrupted build leaves nothing half-written.
+temporary folder that is renamed when it succeeds, so that an interrupted build leaves nothing half-written. What a
+failed tool or comparison wrote (logs, waveforms) is kept in failed/<folder> until the step succeeds.
 """
 
 import fcntl
@@ -175,7 +176,9 @@ class Build:
         """Run one step into a temporary folder and put its files into place."""
         final = self.dir / step.folder
         part = final.with_name(f".{final.name}.part")
+        failed = self.dir / "failed" / step.folder
         shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(failed, ignore_errors=True)
         part.mkdir(parents=True)
         try:
             key = self.key(step)
@@ -189,6 +192,11 @@ class Build:
             self.manifest["steps"].pop(step.name, None)
             replace_folder(part, final)
             write_json(self.dir / "results" / f"{step.name}.json", results)
+        except RuntimeError as error:
+            failed.parent.mkdir(exist_ok=True)
+            part.rename(failed)
+            error.args = tuple(str(text).replace(str(part), str(failed)) for text in error.args)
+            raise
         finally:
             shutil.rmtree(part, ignore_errors=True)
         entry = {"key": key, "folder": step.folder, "outputs": outputs, "seconds": 0.0}

@@ -4,6 +4,7 @@
 import argparse
 import errno
 import json
+from pathlib import Path
 
 import pytest
 
@@ -142,6 +143,19 @@ def test_failed_step_leaves_nothing_half_written(build, fault):
     step.fault = None
     build.execute([step.step])
     assert (build.dir / "first" / "file").read_text() == "a" and not (build.dir / "first" / "half").exists()
+
+
+def test_failed_tool_leaves_its_log_where_the_message_says(build):
+    def run(_, out):
+        (out / "tool.log").write_text("why")
+        raise RuntimeError(f"tool failed\n  log: {out / 'tool.log'}")
+
+    step = Step("first", "test", "first", (), (), lambda build: {}, run)
+    with pytest.raises(RuntimeError) as caught:
+        build.execute([step])
+    assert Path(str(caught.value).split("log: ")[1]).read_text() == "why"
+    build.execute([Counter("first").step])
+    assert not list(build.dir.glob("failed/*"))
 
 
 def test_damaged_manifest_starts_over(build):
