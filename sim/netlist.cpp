@@ -120,9 +120,10 @@ private:
         uint64_t out[2] = {}, pipe[2] = {};
         // decided at a clock edge, done after all cells have looked
         uint64_t next_out[2], next_pipe[2];
-        bool update[2], write[2];
-        uint32_t write_address[2], write_bytes[2];
-        uint64_t write_data[2];
+        bool update[2], write[2], reads[2];
+        uint32_t read_address[2];
+        uint32_t write_address[2];
+        uint64_t write_data[2], write_mask[2];  // 36 bits from write_address on
     };
     struct MultState {
         int64_t value[4] = {}, next[4] = {};
@@ -201,7 +202,7 @@ private:
     void ram_port(int i, int p) {
         const RamPort& port = BLOCK_RAMS[i].port[p];
         RamState& s = ram_[i];
-        s.update[p] = s.write[p] = false;
+        s.update[p] = s.write[p] = s.reads[p] = false;
         if (port.clock < 0 || !rises_[port.clock]) return;
         const bool ce = net[port.ce] ^ (port.inverted & 1), oce = net[port.oce] ^ ((port.inverted >> 1) & 1);
         const bool we = net[port.we] ^ ((port.inverted >> 2) & 1), rst = net[port.rst] ^ ((port.inverted >> 3) & 1);
@@ -219,34 +220,49 @@ private:
         if (we && !rst) {
             uint64_t data = gather(port.data);
             if (wide) data |= gather(BLOCK_RAMS[i].port[1].data) << 18;
-            uint32_t bytes = wide ? address & 15 : port.width == 18 ? address & 3 : address & 8 ? 2 : 1;
+            const uint32_t bytes = wide ? address & 15 : port.width == 18 ? address & 3 : address & 8 ? 2 : 1;
+            uint64_t written = 0;
+            for (int b = 0; b < 4; ++b) written |= bytes >> b & 1 ? uint64_t(511) << 9 * b : 0;
             if (port.width < 9) {
                 const int shift = (address & 8 ? 9 : 0) + int(address & (port.width == 1 ? 7 : port.width == 2 ? 6 : 4));
                 const uint64_t mask = ((uint64_t(1) << port.width) - 1) << shift;
-                data = (old & ~mask) | ((data << shift) & mask);
+                data = data << shift;
+                written = mask;
             } else if (port.width == 9) {
                 data = (data & 511) << (address & 8 ? 9 : 0);
             }
-            for (int b = 0; b < 4; ++b)
-                if (bytes >> b & 1) fresh = (fresh & ~(uint64_t(511) << 9 * b)) | (data & (uint64_t(511) << 9 * b));
+            fresh = (old & ~written) | (data & written);
             s.write[p] = true;
             s.write_address[p] = low;
-            s.write_bytes[p] = bytes;
+            s.write_mask[p] = written;
             s.write_data[p] = fresh;
         }
-        if (!rst && !(we && port.mode == 0)) s.next_out[p] = part_of(we && port.mode == 1 ? fresh : old, address, port.width);
+        if (rst || (we && port.mode == 0)) return;
+        s.reads[p] = true;
+        s.read_address[p] = address;
+        s.next_out[p] = part_of(we && port.mode == 1 ? fresh : old, address, port.width);
+    }
+
+    // What a port reads of bits that the other one writes at the same edge is not defined: show wrong ones.
+    void ram_collide(int i, int p) {
+        RamState& s = ram_[i];
+        const RamPort& port = BLOCK_RAMS[i].port[p];
+        if (!s.reads[p] || !s.write[1 - p]) return;
+        const uint32_t address = s.read_address[p], from = s.write_address[1 - p];
+        const uint32_t low = port.width == 36 ? (address >> 4) & ~1u : address >> 4;
+        if (low >> 1 != from >> 1) return;
+        const uint64_t pair = s.write_mask[1 - p] << (from & 1) * 18;
+        s.next_out[p] ^= part_of(pair >> (low & 1) * 18, address, port.width);
     }
 
     void ram_commit(int i) {
         RamState& s = ram_[i];
         for (int p = 0; p < 2; ++p) {
-            if (s.write[p])
-                for (int b = 0; b < 4; ++b) {
-                    if (!(s.write_bytes[p] >> b & 1)) continue;
-                    uint32_t& word = s.words[s.write_address[p] | (b >> 1)];
-                    const int shift = b & 1 ? 9 : 0;
-                    word = (word & ~(511u << shift)) | (uint32_t(s.write_data[p] >> 9 * b) & 511) << shift;
-                }
+            for (int half = 0; half < 2 && s.write[p]; ++half) {
+                const uint32_t mask = (s.write_mask[p] >> 18 * half) & 0x3FFFF;
+                uint32_t& word = s.words[s.write_address[p] | half];
+                word = (word & ~mask) | (uint32_t(s.write_data[p] >> 18 * half) & mask);
+            }
             if (!s.update[p]) continue;
             s.out[p] = s.next_out[p];
             s.pipe[p] = s.next_pipe[p];
@@ -289,7 +305,10 @@ private:
             else if (n[g.ce] ^ (g.flags & 1))
                 for (int f = g.from; f < g.to; ++f) next_[f] = n[FLOP_D[f]];
         }
-        for (int i = 0; i < N_BLOCK_RAMS; ++i) ram_port(i, 0), ram_port(i, 1);
+        for (int i = 0; i < N_BLOCK_RAMS; ++i) {
+            ram_port(i, 0), ram_port(i, 1);
+            ram_collide(i, 0), ram_collide(i, 1);
+        }
         for (int i = 0; i < N_MULTIPLIERS; ++i) mult_edge(i);
         for (int i = 0; i < N_LUT_RAMS; ++i) {
             const LutRam& r = LUT_RAMS[i];
