@@ -32,7 +32,8 @@ def folder(tmp_path_factory):
     rng = np.random.default_rng(SEED)
     (place / "mix.hex").write_text("".join(f"{v:05x}\n" for v in rng.integers(0, 1 << 20, 600)))
     lines = [
-        f"read_slang -D SYNTHESIS --unroll-limit 20000 --top mix -v {yosys_share()}/ecp5/cells_bb.v {MULT} {RTL / 'mix.sv'}",
+        f"read_slang -D SYNTHESIS --unroll-limit 20000 --top mix"
+        f" -v {yosys_share()}/ecp5/cells_bb.v {MULT} {RTL / 'mix.sv'}",
         "synth_ecp5 -abc9 -top mix",
         "write_json mix.json",
         "write_verilog -noattr mix.v",
