@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,19 @@ class Step:
 
 @dataclass
 class Build:
-    """One model on one board."""
+    """One model on one board.
+
+    Attributes:
+        config: What the model name says.
+        board: Content of board.yaml.
+        fps: Frame rate to fold for; None: the board's budget decides.
+        untrained: Random weights instead of the checkpoint.
+        root: Folder of all builds.
+        report: Takes the lines of progress.
+        busy: Context with a sign of life while a step runs; takes the step's label.
+        progress: Told the elapsed seconds and the last line of a long tool run.
+        manifest: Content of manifest.json.
+    """
 
     config: ModelConfig
     board: dict[str, Any]
@@ -75,6 +87,8 @@ class Build:
     untrained: bool = False
     root: Path = BUILD_DIR
     report: Callable[[str], None] = print
+    busy: Callable[[str], AbstractContextManager[Any]] = nullcontext
+    progress: Callable[[float, str], None] | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -121,19 +135,28 @@ class Build:
 
     def key(self, step: Step) -> str:
         """Hash of everything the step's result depends on."""
-        steps = self.manifest["steps"]
-        upstream = {
-            name: {path: sha for path, (_, sha) in steps[name]["outputs"].items()}
-            for name in step.needs
-            if name in steps
-        }
         parts = {
             "step": step.name,
             "parameters": step.parameters(self),
             "sources": hash_files(step.sources),
-            "upstream": upstream,
+            "upstream": self.upstream(step.needs),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+    def upstream(self, needs: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Step -> file -> sha256 of what the named steps left."""
+        steps = self.manifest["steps"]
+        return {
+            name: {path: sha for path, (_, sha) in steps[name]["outputs"].items()} for name in needs if name in steps
+        }
+
+    def agrees(self, name: str) -> bool:
+        """True when a step ran on what the steps before it left last, so that its figures belong to theirs."""
+        entry = self.manifest["steps"].get(name)
+        if entry is None:
+            return False
+        upstream = entry.get("upstream", {})
+        return upstream == self.upstream(upstream) and all(map(self.agrees, upstream))
 
     def up_to_date(self, step: Step) -> bool:
         """True when the step need not run again."""
@@ -166,7 +189,8 @@ class Build:
                 continue
             self.report(f"{label} ...")
             start = time.monotonic()
-            self.run(step)
+            with self.busy(label):
+                self.run(step)
             seconds = time.monotonic() - start
             self.manifest["steps"][step.name]["seconds"] = round(seconds, 2)
             self.save()
@@ -181,7 +205,7 @@ class Build:
         shutil.rmtree(failed, ignore_errors=True)
         part.mkdir(parents=True)
         try:
-            key = self.key(step)
+            key, upstream = self.key(step), self.upstream(step.needs)
             results = step.run(self, part)
             seeds = results.pop("seeds", None)
             outputs = {
@@ -199,7 +223,7 @@ class Build:
             raise
         finally:
             shutil.rmtree(part, ignore_errors=True)
-        entry = {"key": key, "folder": step.folder, "outputs": outputs, "seconds": 0.0}
+        entry = {"key": key, "upstream": upstream, "folder": step.folder, "outputs": outputs, "seconds": 0.0}
         self.manifest["steps"][step.name] = entry | ({"seeds": seeds} if seeds else {})
 
     @contextmanager

@@ -7,10 +7,14 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
 from rich.table import Table
 
 from synthesis.board import list_boards, load_board
@@ -36,9 +40,30 @@ class IncompleteError(Exception):
     """An end with a message and exit status 1, after whatever could be done was done."""
 
 
-def console() -> Console:
-    """Where progress goes."""
-    return Console(stderr=False, highlight=False, soft_wrap=True)
+class Display:
+    """Progress on the terminal: lines, and a spinner with the elapsed time of a long tool; plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False, soft_wrap=True, markup=False)
+        self.label = ""
+        self.status: Status | None = None
+
+    def report(self, text: str) -> None:
+        """Print a line."""
+        self.console.print(text)
+
+    @contextmanager
+    def busy(self, label: str) -> Iterator[None]:
+        """Show a spinner while a step runs."""
+        self.label = label
+        with self.console.status(escape(label)) as self.status:
+            yield
+        self.status = None
+
+    def progress(self, seconds: float, line: str) -> None:
+        """Show how long a tool has run, and its last line."""
+        if self.status is not None:
+            self.status.update(escape(f"{self.label} {seconds:.0f} s  {line[:60]}"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,7 +121,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def make_build(options: argparse.Namespace, report: Callable[[str], None]) -> Build:
+def make_build(options: argparse.Namespace, display: Display) -> Build:
     """Check model, recipe, board and frame rate."""
     from models.names import parse_model_name
 
@@ -110,16 +135,14 @@ def make_build(options: argparse.Namespace, report: Callable[[str], None]) -> Bu
             raise ValueError(
                 f"FPS={options.fps!r} is not a number; expected images per second, such as FPS=1000"
             ) from None
-    if "VITRAIL_BUILD" in os.environ:
-        from pathlib import Path
-
-        return Build(config, board, fps, options.untrained, Path(os.environ["VITRAIL_BUILD"]), report)
-    return Build(config, board, fps, options.untrained, report=report)
+    root = Path(os.environ.get("VITRAIL_BUILD", BUILD_DIR))
+    return Build(config, board, fps, options.untrained, root, display.report, display.busy, display.progress)
 
 
 def run(options: argparse.Namespace) -> int:
     """Carry a verb out."""
-    out = console()
+    display = Display()
+    out = display.console
     if options.verb == "list-models":
         from models.names import list_models
 
@@ -130,7 +153,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if options.verb == "lint":
         return lint(out)
-    build = make_build(options, out.print)
+    build = make_build(options, display)
     special = {"train": train, "view": view, "flash": flash, "run": run_board, "bench": bench, "clean": clean}
     if options.verb in special:
         return special[options.verb](build, options, out)

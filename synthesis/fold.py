@@ -72,7 +72,7 @@ def budget(board: dict[str, Any]) -> dict[str, int]:
 
 def _block_share(share: float) -> float:
     """Share of multiplier blocks and block RAMs: more of them may be used than of LUTs with their routing."""
-    return min(1.0, share + 0.2)
+    return min(1.0, share + 0.25)
 
 
 def check_fps(fps: float, clock_mhz: float) -> int:
@@ -118,7 +118,7 @@ def mvu_options(inst: Any, fpgapart: str) -> list[Option]:
             inst.set_nodeattr("SIMD", simd)
             cost = inst.cost(fpgapart)
             # the requant behind it latches PE accumulators
-            latch = 2 * (pe - 1) * inst.get_nodeattr("acc_bits")
+            latch = (pe - 1) * inst.get_nodeattr("acc_bits")
             options.append(Option(pe, simd, inst.get_exp_cycles(), Cost(cost.lut + latch, cost.dsp, cost.bram)))
     for name, value in saved.items():
         inst.set_nodeattr(name, value)
@@ -224,7 +224,7 @@ class _Search:
             inst = self.insts[name]
             self.apply(inst, option)
             cost = inst.cost(self.part)
-            latch = 2 * (option.pe - 1) * inst.get_nodeattr("acc_bits") if kind(inst) == "VitrailMvu" else 0
+            latch = (option.pe - 1) * inst.get_nodeattr("acc_bits") if kind(inst) == "VitrailMvu" else 0
             for key in RESOURCES:
                 used[key] += getattr(cost, key) + (latch if key == "lut" else 0)
         return rows, used

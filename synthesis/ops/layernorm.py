@@ -24,7 +24,7 @@ class VitrailLayerNorm(VitrailOp):
 
     Input: (1, tokens, channels) of x_bits; output: z of 16 bits.
     A token takes max(channels, 40) cycles.
-    Estimate: 550 LUTs and 7 DSPs for squares, sums, reciprocal square root and scaling; two tokens are buffered.
+    Estimate: 490 LUTs and 8 DSPs for squares, sums, reciprocal square root and scaling; two tokens are buffered.
     """
 
     attributes = {"tokens": ("i", True, 0), "channels": ("i", True, 0), "x_bits": ("i", True, 12)}
@@ -42,7 +42,7 @@ class VitrailLayerNorm(VitrailOp):
         return self.get("tokens") * max(self.get("channels"), 40)
 
     def cost(self, fpgapart: str) -> Cost:
-        return Cost(550, 7, memory_blocks(self.get("x_bits"), 2 * self.get("channels")) + memory_blocks(16, 192))
+        return Cost(490, 8, memory_blocks(self.get("x_bits"), 2 * self.get("channels")) + memory_blocks(16, 192))
 
     def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
         file = "rsqrt.hex"

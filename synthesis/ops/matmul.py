@@ -29,7 +29,7 @@ class VitrailMatmul(VitrailOp):
 
     Inputs: a (1, queries, heads*dim) or (1, queries, heads*keys); b (1, keys, heads*dim).
     Output: accumulators (1, queries, heads*keys) or (1, queries, heads*dim).
-    Estimate: one DSP and 50 LUTs per product, 330 for control; b is stored twice (ping-pong).
+    Estimate: one DSP and 50 LUTs per product, 260 for control; b is stored twice (ping-pong).
     """
 
     attributes = {
@@ -80,7 +80,7 @@ class VitrailMatmul(VitrailOp):
         simd = self.get("SIMD")
         depth = 2 * math.ceil(self.get("keys") * self.channels / simd)
         row = (simd * self.get("a_bits"), 2 * math.ceil(self.streams_in()[0].shape[-1] / simd))
-        lut = (50 if ecp5(fpgapart) else 35) * simd + 330 + memory_luts(*row)
+        lut = (50 if ecp5(fpgapart) else 35) * simd + 260 + memory_luts(*row)
         store = (simd * self.get("b_bits"), depth)
         return Cost(lut + memory_luts(*store), simd, memory_blocks(*store) + memory_blocks(*row))
 

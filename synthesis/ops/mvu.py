@@ -28,12 +28,12 @@ from synthesis.ops.base import (
 
 # LUTs of one multiply-accumulate by lane, adder tree and accumulator included: ECP5 LUT4 and UltraScale+ LUT. The ECP5
 # column was fitted to Yosys runs of hw/rtl/mvu, the UltraScale+ column to those of simple lanes.
-LANE_LUTS = {"packed": (12, 5), "dsp": (12, 22), "pot": (93, 55), "sp2": (72, 57)}
+LANE_LUTS = {"packed": (26, 5), "dsp": (26, 22), "pot": (65, 55), "sp2": (50, 57)}
 
 
 def fixed_luts(w_bits: int, column: int) -> int:
     """LUTs of one fixed-point multiply-accumulate without a multiplier block; columns as in LANE_LUTS."""
-    return max(20, 30 * w_bits - 50 if column == 0 else 20 * w_bits - 2)
+    return (15 if column == 0 else 20) * w_bits
 
 
 def lane_order(schemes: np.ndarray, pe: int) -> np.ndarray:
@@ -70,7 +70,7 @@ class VitrailMvu(VitrailOp):
     """Matrix-vector products of all tokens, weights in a ROM.
 
     Inputs: activations (1, tokens, k), weight integers (rows, k). Output: accumulators (1, tokens, rows).
-    Estimate: LANE_LUTS per multiply-accumulate, 140 for control of reader and mvu; buffer (two tiles of k elements) and
+    Estimate: LANE_LUTS per multiply-accumulate, 100 for control of reader and mvu; buffer (two tiles of k elements) and
     ROM in block RAM above 1 kbit.
     """
 
@@ -152,7 +152,7 @@ class VitrailMvu(VitrailOp):
         lut += lanes["pot"] * LANE_LUTS["pot"][column] + lanes["sp2"] * LANE_LUTS["sp2"][column]
         buffer = (simd * self.get("a_bits"), 2 * self.get("tile") * self.chunks)
         rom = (pe * simd * self.get("w_bits"), self.groups * self.chunks)
-        lut = lut * simd + 140 + memory_luts(*buffer) + rom_luts(*rom)
+        lut = lut * simd + 100 + memory_luts(*buffer) + rom_luts(*rom)
         bram = memory_blocks(*buffer) + rom_blocks(*rom)
         if self.get("tile") > 1:
             bram += memory_blocks(pe * self.get("acc_bits"), 2 * self.get("tile"))

@@ -85,7 +85,7 @@ class VitrailRequant(VitrailOp):
         pe, acc, bias = self.get("PE"), self.get("acc_bits"), self.get("bias_bits")
         direct = 18 if ecp5(fpgapart) else 27
         rom = (self.param_width, self.get("param_words") or self.get("channels"))
-        lut = 45 + bias + 2 * acc * (pe - 1) + rom_luts(*rom)
+        lut = 85 + bias + acc * (pe - 1) + rom_luts(*rom)
         bram = rom_blocks(*rom)
         if self.get("tile") > 1:
             bram += memory_blocks(self.get("out_bits"), 2 * self.get("tile") * self.get("channels"))

@@ -14,7 +14,7 @@ from synthesis.ops.base import (
     check_range,
     hex_words,
     int_type,
-    memory_blocks,
+    rom_blocks,
     vitrail_op,
 )
 
@@ -24,7 +24,7 @@ class VitrailSoftmax(VitrailOp):
     """Probabilities of every row of scores.
 
     Inputs: score codes (1, tokens, rows*length), signed 8 bits; exponential table (256,). Output: unsigned 8 bits.
-    A row takes max(length + 7, 22) cycles. Estimate: 230 LUTs and 1 DSP; block RAM for table and three rows.
+    A row takes max(length + 7, 22) cycles. Estimate: 250 LUTs and 1 DSP; block RAM for table and three rows.
     """
 
     attributes = {"tokens": ("i", True, 0), "channels": ("i", True, 0), "length": ("i", True, 1)}
@@ -43,8 +43,8 @@ class VitrailSoftmax(VitrailOp):
         return self.get("tokens") * self.get("channels") // length * max(length + 7, 22)
 
     def cost(self, fpgapart: str) -> Cost:
-        rows = memory_blocks(8, 3 * self.get("length")) + memory_blocks(EXP_BITS, 3 * self.get("length"))
-        return Cost(230, 1, rows + memory_blocks(EXP_BITS, 256))
+        rows = rom_blocks(8, 3 * self.get("length")) + rom_blocks(EXP_BITS, 3 * self.get("length"))
+        return Cost(250, 1, max(rows, 2) + rom_blocks(EXP_BITS, 256))
 
     def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
         table = self.constant(model, 1)

@@ -12,7 +12,7 @@ from synthesis.ops.base import Cost, Instance, Stream, UnitRtl, VitrailOp, int_t
 class VitrailSwu(VitrailOp):
     """Input: image (1, height, width, channels); output: patches (1, patches, channels*kernel*kernel).
 
-    Estimate: 450 LUTs for addresses; two frames in block RAM.
+    Estimate: 280 LUTs for addresses; two frames in block RAM.
     """
 
     attributes = {
@@ -40,7 +40,7 @@ class VitrailSwu(VitrailOp):
 
     def cost(self, fpgapart: str) -> Cost:
         frame = int(np.prod(self.streams_in()[0].shape))
-        return Cost(450, 0, memory_blocks(self.get("elem_bits"), 2 * frame))
+        return Cost(280, 0, memory_blocks(self.get("elem_bits"), 2 * frame))
 
     def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
         height, width, channels = self.get("height"), self.get("width"), self.get("channels")

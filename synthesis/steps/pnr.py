@@ -13,7 +13,9 @@ def run(build: Build, out: Path) -> dict[str, Any]:
     """Place, route, pack; the bitstream is copied to the build folder as <model>.bit."""
     from synthesis.backends import nextpnr
 
-    routed = nextpnr.place_and_route(build.folder("synth") / synth.NETLIST, build.board, out, build.model)
+    routed = nextpnr.place_and_route(
+        build.folder("synth") / synth.NETLIST, build.board, out, build.model, progress=build.progress
+    )
     part = build.dir / f".{build.model}.bit.part"
     shutil.copyfile(routed.bitstream, part)
     part.replace(build.dir / f"{build.model}.bit")

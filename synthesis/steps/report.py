@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Step report: report.json and report.html from the results of the other steps."""
+"""Step report: report.json and report.html from the results of the other steps, as far as they belong together."""
 
 import json
 from pathlib import Path
@@ -9,9 +9,10 @@ from synthesis.build import Build, Step
 
 
 def parameters(build: Build) -> dict[str, Any]:
-    """All results."""
+    """The results by step; those of a step that ran on an older design (another FPS=, say) are left out."""
     paths = sorted((build.dir / "results").glob("*.json"))
-    return {path.stem: json.loads(path.read_text()) for path in paths if path.stem != STEP.name}
+    belonging = [path for path in paths if path.stem != STEP.name and build.agrees(path.stem)]
+    return {path.stem: json.loads(path.read_text()) for path in belonging}
 
 
 def run(build: Build, out: Path) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def run(build: Build, out: Path) -> dict[str, Any]:
     from synthesis.reports.report import make_report
 
     build.save()
-    make_report(build.dir, build.model, build.board)
+    make_report(build.dir, build.model, build.board, steps=parameters(build))
     return {}
 
 

@@ -39,10 +39,12 @@ def run(build: Build, out: Path) -> dict[str, Any]:
             "CLASSES": description["classes"],
             "MODEL_ID": f"64'h{model_id(rtl):016x}",
         }
-        result = yosys.synthesize(sources, "top", out, cwd=rtl, target="ecp5", parameters=settings, inside=["vit_i"])
+        result = yosys.synthesize(
+            sources, "top", out, cwd=rtl, target="ecp5", parameters=settings, inside=["vit_i"], progress=build.progress
+        )
     else:
         family = "ecp5" if build.board["part"].upper().startswith("LFE5") else "xcup"
-        result = yosys.synthesize(sources, description["top"], out, cwd=rtl, target=family)
+        result = yosys.synthesize(sources, description["top"], out, cwd=rtl, target=family, progress=build.progress)
     result.netlist_json.rename(out / NETLIST)
     result.netlist_verilog.rename(out / NETLIST_VERILOG)
     return {"resources": result.resources, "resources_by_unit": by_unit(description, result.resources_by_unit)}
