@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 # report.json key -> the step that measures it; a key that no result holds becomes null with this reason.
 MEASURED_BY = {
-    "accuracy": (("float_top1", "integer_top1", "images"), "export"),
-    "bit_exact.qonnx": (("images", "values_compared", "mismatches"), "export"),
+    "accuracy": (("float_top1", "integer_top1", "images"), "accuracy"),
+    "bit_exact.qonnx": (("images", "values_compared", "mismatches"), "accuracy"),
     "bit_exact.rtl": (("images", "values_compared", "mismatches"), "sim"),
     "bit_exact.netlist": (("images", "values_compared", "mismatches"), "netlist"),
     "resources": (("lut", "ff", "dsp", "bram"), "synth"),
@@ -30,7 +31,7 @@ HOW = [
         "Accuracy",
         "the integer graph on the whole test set; float_top1: the float model that it was trained from",
     ),
-    ("bit_exact.qonnx", "the exported QONNX graph executed by qonnx against the golden models, logits codes"),
+    ("bit_exact.qonnx", "the exported QONNX graph executed by qonnx against the integer model in torch, logits codes"),
     ("bit_exact.rtl", "the stitched SystemVerilog design in Verilator against the golden models, codes"),
     ("bit_exact.netlist", "the synthesized netlist in Verilator, device cells replaced by behavioural models"),
     (
@@ -64,11 +65,12 @@ def merge(into: dict, other: dict) -> dict:
     return into
 
 
-def read_results(build_dir: Path) -> dict:
-    """All results/<step>.json of a build in one dict."""
+def read_results(build_dir: Path, steps: Collection[str] | None = None) -> dict:
+    """All results/<step>.json of a build in one dict, or those of some steps."""
     merged: dict[str, Any] = {}
     for path in sorted((build_dir / "results").glob("*.json")):
-        merge(merged, json.loads(path.read_text(encoding="utf-8")))
+        if steps is None or path.stem in steps:
+            merge(merged, json.loads(path.read_text(encoding="utf-8")))
     return merged
 
 
@@ -226,7 +228,13 @@ def render(report: dict, manifest: dict) -> str:
     )
 
 
-def make_report(build_dir: Path, model: str, board: dict, reference_path: Path | None = None) -> Path:
+def make_report(
+    build_dir: Path,
+    model: str,
+    board: dict,
+    reference_path: Path | None = None,
+    steps: Collection[str] | None = None,
+) -> Path:
     """Write report.json and report.html of a build from results/*.json and manifest.json.
 
     Args:
@@ -234,6 +242,7 @@ def make_report(build_dir: Path, model: str, board: dict, reference_path: Path |
         model: Model name.
         board: Content of board.yaml.
         reference_path: report.json of the build that hardware EER refers to.
+        steps: Steps whose results belong to this build; None takes all.
 
     Returns:
         Path of report.html.
@@ -241,7 +250,7 @@ def make_report(build_dir: Path, model: str, board: dict, reference_path: Path |
     Raises:
         ValueError: the build has no results, or the reference is not a report.
     """
-    results = read_results(build_dir)
+    results = read_results(build_dir, steps)
     if not results:
         raise ValueError(
             f"report: {build_dir}/results is empty; run 'make bitstream MODEL={model} BOARD={board['name']}' first"
