@@ -609,8 +609,8 @@ class Lowering:
             helper.make_opsetid(f"{ops.DOMAIN}.rtl", 1),
         ]
         proto = helper.make_model(graph, opset_imports=imports, producer_name="vitrail")
-        for prop in self.source.model.metadata_props:
-            proto.metadata_props.add(key=prop.key, value=prop.value)
+        for prop in self.source.graph.metadata_props:  # qonnx keeps them with the graph
+            proto.graph.metadata_props.add(key=prop.key, value=prop.value)
         model = ModelWrapper(proto)
         model.set_tensor_datatype(self.image, self.image_type)
         for node in self.nodes:
@@ -720,9 +720,9 @@ def edge_names(model: ModelWrapper) -> list[str]:
 
 
 def metadata(model: ModelWrapper) -> dict[str, Any]:
-    """metadata_props of a graph, JSON values decoded."""
+    """Metadata of a graph, JSON values decoded."""
     out: dict[str, Any] = {}
-    for prop in model.model.metadata_props:
+    for prop in model.graph.metadata_props:
         try:
             out[prop.key] = json.loads(prop.value)
         except ValueError:

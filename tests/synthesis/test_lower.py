@@ -10,7 +10,7 @@ from qonnx.core.onnx_exec import execute_onnx
 from qonnx.custom_op.registry import getCustomOp
 
 from synthesis import fold
-from synthesis.lower import Lowering, LoweringError, edge_names, execute, lower
+from synthesis.lower import Lowering, LoweringError, edge_names, execute, lower, metadata
 
 SEED = 11
 
@@ -45,6 +45,12 @@ def test_graph_runs_in_qonnx_too(tiny_qonnx, tiny_dataflow):
     for node in tiny_dataflow.graph.node:
         getCustomOp(node).execute_node(context, tiny_dataflow.graph)
     assert np.array_equal(context[tiny_dataflow.graph.output[0].name].reshape(-1), expected)
+
+
+def test_metadata_is_kept(tiny_qonnx, tiny_dataflow):
+    """Model name, recipe and scales travel with the graph."""
+    assert metadata(tiny_dataflow) == metadata(tiny_qonnx)
+    assert metadata(tiny_dataflow)["model"] == "tiny_default"
 
 
 def test_every_edge_has_one_consumer(tiny_qonnx):
