@@ -26,6 +26,7 @@ MEASURED_BY = {
     "timing": (("fmax_mhz", "clock_mhz"), "pnr"),
     "model": (("params", "macs", "weight_bits", "activation_bits", "size_bytes"), "export"),
 }
+SHOWN_AS = {"timing": "throughput"}  # report.json keeps the clock beside the cycles
 HOW = [
     (
         "Accuracy",
@@ -96,7 +97,7 @@ def collect(results: dict, model: str, board: dict, reference: dict | None = Non
         for key in keys:
             node[key] = source.get(key)
             if node[key] is None:
-                missing[f"{path}.{key}"] = results.get("reasons", {}).get(
+                missing[f"{SHOWN_AS.get(path, path)}.{key}"] = results.get("reasons", {}).get(
                     path, f"step '{step}' has not measured it in this build"
                 )
         merge(node, {key: value for key, value in source.items() if value is not None})
