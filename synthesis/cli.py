@@ -81,6 +81,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail(str(error))
 
 
+def build_root() -> Path:
+    """Folder of all builds."""
+    return Path(os.environ.get("VITRAIL_BUILD", BUILD_DIR))
+
+
 def fail(message: str, status: int = 1) -> int:
     """Print one message."""
     print(f"error: {message}", file=sys.stderr)
@@ -90,8 +95,9 @@ def fail(message: str, status: int = 1) -> int:
 def os_error(error: OSError) -> str:
     """Message for an error of the operating system."""
     if error.errno == errno.ENOSPC:
-        free = shutil.disk_usage(BUILD_DIR if BUILD_DIR.exists() else BUILD_DIR.parent).free
-        where = error.filename or BUILD_DIR
+        where = Path(error.filename or build_root())
+        folder = next(path for path in (where, *where.absolute().parents) if path.exists())
+        free = shutil.disk_usage(folder).free
         return f"the disk is full ({free / 2**20:.0f} MiB free) while writing {where}; free some space and run again"
     return f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
 
@@ -132,12 +138,13 @@ def make_build(options: argparse.Namespace, display: Display) -> Build:
     if options.fps:
         try:
             fps = float(options.fps)
+            if not 0 < fps < float("inf"):
+                raise ValueError
         except ValueError:
             raise ValueError(
-                f"FPS={options.fps!r} is not a number; expected images per second, such as FPS=1000"
+                f"FPS={options.fps!r} is not a number above zero; expected images per second, such as FPS=1000"
             ) from None
-    root = Path(os.environ.get("VITRAIL_BUILD", BUILD_DIR))
-    return Build(config, board, fps, options.untrained, root, display.report, display.busy, display.progress)
+    return Build(config, board, fps, options.untrained, build_root(), display.report, display.busy, display.progress)
 
 
 def run(options: argparse.Namespace) -> int:
