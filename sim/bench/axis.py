@@ -22,11 +22,16 @@ class _Pins:
         self.data, self.valid, self.ready = (getattr(dut, f"{prefix}_{p}") for p in ("tdata", "tvalid", "tready"))
         self.lanes, self.lane = len(self.valid), int(lane or 0)
         self.bits = len(self.data) // self.lanes
+        self.last = getattr(dut, f"{prefix}_tlast", None)
         if not lane and self.lanes > 1:
             raise ValueError(f"sim: {name} is a bundle of {self.lanes} streams; name one as {name}[0]")
 
     def get_bit(self, pin: Any) -> int:
         return (int(pin.value) >> self.lane) & 1
+
+    def get_last(self) -> int | None:
+        """Value of tlast, None where the stream has none."""
+        return None if self.last is None else self.get_bit(self.last)
 
     def get_data(self) -> int:
         return (int(self.data.value) >> (self.lane * self.bits)) & ((1 << self.bits) - 1)
@@ -58,10 +63,21 @@ class Source:
     Args:
         beats: Unsigned integers.
         stall: Percent of cycles in which no new beat is offered.
+        ends: Beats behind which a job ends; where the stream has a tlast, it marks these.
     """
 
-    def __init__(self, dut: Any, name: str, beats: Sequence[int], stall: int, rng: random.Random, bundle: Bundle):
+    def __init__(
+        self,
+        dut: Any,
+        name: str,
+        beats: Sequence[int],
+        stall: int,
+        rng: random.Random,
+        bundle: Bundle,
+        ends: Sequence[int] = (),
+    ):
         self.pins, self.beats, self.stall, self.rng, self.bundle = _Pins(dut, name), list(beats), stall, rng, bundle
+        self.ends = frozenset(ends)
         self.reset()
 
     def reset(self) -> None:
@@ -80,6 +96,8 @@ class Source:
         data = self.beats[self.done] if valid else self.rng.getrandbits(p.bits)
         self.bundle.put(p.data, p.lane * p.bits, p.bits, data)
         self.bundle.put(p.valid, p.lane, 1, int(valid))
+        if p.last is not None:
+            self.bundle.put(p.last, p.lane, 1, int(valid and self.done + 1 in self.ends))
 
     def sample(self) -> bool:
         """True when the coming edge takes a beat."""
@@ -96,6 +114,7 @@ class Sink:
         expected: Beats that must come, unsigned integers, or None for each that may be anything.
         stall: Percent of cycles with tready low.
         wait_valid: Raise tready only after tvalid was seen.
+        ends: Beats behind which a job ends; where the stream has a tlast, it must mark just these.
     """
 
     def __init__(
@@ -107,6 +126,7 @@ class Sink:
         rng: random.Random,
         bundle: Bundle,
         wait_valid: bool = False,
+        ends: Sequence[int] = (),
     ):
         self.pins, self.expected, self.stall, self.rng, self.bundle = (
             _Pins(dut, name),
@@ -115,7 +135,7 @@ class Sink:
             rng,
             bundle,
         )
-        self.wait_valid = wait_valid
+        self.wait_valid, self.ends = wait_valid, frozenset(ends)
         self.reset()
 
     def reset(self) -> None:
@@ -145,6 +165,8 @@ class Sink:
         if not self.accept:
             return False
         assert beat < len(self.expected), f"{p.name} sent a beat more than expected ({beat}), cycle {cycle}"
+        last = p.get_last()
+        assert last is None or last == (beat + 1 in self.ends), f"{p.name} beat {beat}: tlast={last} (cycle {cycle})"
         want = self.expected[beat]
         assert want is None or want == data, f"{p.name} beat {beat}: got=0x{data:x} want=0x{want:x} (cycle {cycle})"
         self.received.append(data)

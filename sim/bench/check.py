@@ -55,16 +55,19 @@ async def check_unit(
     ends: dict[str, list[int]] = {}
     for name in sorted({n for j in jobs for n in j.inputs}):
         parts = [_integers(j.inputs.get(name, ()), _width(dut, name), name) for j in jobs]
-        sources[name] = Source(dut, name, [b for p in parts for b in p], percent(name), rng, bundle)
         ends[name] = [sum(len(p) for p in parts[: i + 1]) for i in range(len(jobs))]
+        beats_in = [b for p in parts for b in p]
+        sources[name] = Source(dut, name, beats_in, percent(name), rng, bundle, ends[name])
     for name in sorted({n for j in jobs for n in j.outputs}):
         beats: list[int | None] = []
+        sink_ends: list[int] = []
         for j in jobs:
             want = j.outputs.get(name, 0)
             count = want if isinstance(want, int) else want.count if isinstance(want, Beats) else None
             beats += [None] * count if count is not None else _integers(want, _width(dut, name), name)
+            sink_ends.append(len(beats))
         wait_valid = percent(name) > 0 and seed % 2 == 1
-        sinks[name] = Sink(dut, name, beats, percent(name), rng, bundle, wait_valid)
+        sinks[name] = Sink(dut, name, beats, percent(name), rng, bundle, wait_valid, sink_ends)
     cfg_pins = {n: getattr(dut, n) for j in jobs for n in j.cfg}
     write_pins = {n: getattr(dut, n) for w in writes for n in w}
     shown: tuple[int, bool] | None = None
