@@ -31,6 +31,7 @@ def test_board_with_network_is_bit_exact() -> None:
     subprocess.run(command, cwd=ROOT, check=True)
     board = load_board(BOARD)
     build = Build(parse_model_name(MODEL), board)
+    build.load()
     rtl: Path = build.folder("fifo")
     description = read_description(rtl)
     sources = [rtl / name for name in description["sources"]]
