@@ -22,6 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from synthesis.backends.dsp_registers import retime_multipliers
 from synthesis.backends.process import Progress, run_tool
 
 # pyosys in a process of its own: it can be killed, and its memory is returned
@@ -98,7 +99,7 @@ def synthesize(
     Args:
         sources: SystemVerilog files.
         top: Top module.
-        out_dir: Takes <top>.json, <top>.v, yosys.ys and yosys.log.
+        out_dir: Takes <top>.json, <top>.v, scripts and logs.
         cwd: Folder against which the design's $readmemh paths are meant.
         target: "ecp5", or "xcup" (UltraScale+, counts only).
         parameters: Values for the top module's parameters.
@@ -122,18 +123,19 @@ def synthesize(
     arguments += [f"-D {define}" for define in defines]
     arguments += [f"-v {_quote(data_dir() / name, cwd)}" for name in PRIMITIVES[target]]
     arguments += [_quote(path, cwd) for path in sources]
+    what = f"yosys: synthesis of {top} for {target}"
     script.write_text(
         f"read_slang {' '.join(arguments)}\n{FLOWS[target]} -top {top}\nwrite_json {_quote(part_json, cwd)}\n"
-        f"write_verilog -noattr {_quote(part_verilog, cwd)}\n"
     )
-    seconds = run_tool(
-        [sys.executable, "-c", RUNNER, os.path.relpath(script, cwd)],
-        log,
-        cwd,
-        f"yosys: synthesis of {top} for {target}",
-        progress,
-    )
-    netlist = json.loads(part_json.read_text())["modules"][top]
+    seconds = run_tool([sys.executable, "-c", RUNNER, os.path.relpath(script, cwd)], log, cwd, what, progress)
+    design = json.loads(part_json.read_text())
+    netlist = design["modules"][top]
+    if target == "ecp5" and any(retime_multipliers(netlist)):
+        part_json.write_text(json.dumps(design))
+    writer = out_dir / "write_verilog.ys"
+    writer.write_text(f"read_json {_quote(part_json, cwd)}\nwrite_verilog -noattr {_quote(part_verilog, cwd)}\n")
+    writer_log = out_dir / "write_verilog.log"
+    seconds += run_tool([sys.executable, "-c", RUNNER, os.path.relpath(writer, cwd)], writer_log, cwd, what, progress)
     part_json.replace(netlist_json)
     part_verilog.replace(netlist_verilog)
     by_unit = cells_by_unit(netlist, inside)
