@@ -2,14 +2,18 @@
 """Simulate a synthesized ECP5 netlist (Yosys' JSON, the file that nextpnr reads), cell by cell.
 
 Verilator needs minutes for such a netlist, so the cells are put into topological order here and sim/netlist.cpp
-interprets them: seconds to build, tens of thousands of cycles per second. It looks like a Verilator model to
+interprets them: seconds to build, ten thousand cycles per second. It looks like a Verilator model to
 sim/harness.cpp and sim/board_harness.cpp, so netlist_design() gives a Design with streams and netlist_board() a library
 for sim.board.BoardModel. The cells behave as their Verilog models in sim/cells; tests/sim compares both with the RTL.
+Stricter than the models: what a block RAM port reads of bits that its other port writes at the same edge is not defined
+by the device, so it reads as wrong here.
 """
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,9 +33,17 @@ from sim.toolchain import (
 from sim.verilate import HARNESS, Design
 
 SIMULATOR = Path(__file__).with_name("netlist.cpp")
+CELLS = Path(__file__).with_name("cells")
 BOARD_HARNESS = Path(__file__).with_name("board_harness.cpp")
 LUT, MUX, CARRY, RAM_READ, MULTIPLY = range(5)
 WRITE_MODES = {"NORMAL": 0, "WRITETHROUGH": 1, "READBEFOREWRITE": 2}
+
+
+@functools.cache
+def _parameters(kind: str) -> frozenset[str]:
+    """Parameters that the Verilog model of a cell has; one that it lacks would be ignored here."""
+    text = (CELLS / f"{kind}.sv").read_text()
+    return frozenset(re.findall(r"^\s*parameter (?:logic )?(?:\[.*?\] )?(\w+)", text, re.MULTILINE))
 
 
 @dataclass
@@ -88,6 +100,10 @@ class _Reader:
                 raise ValueError(f"netlist: no model of cell type {kind} (cell {name})")
             self.program.cells[kind] = self.program.cells.get(kind, 0) + 1
             self.name, self.pins = name, cell["connections"]
+            unknown = set(cell["parameters"]) - _parameters(kind)
+            if unknown:
+                names = ", ".join(sorted(unknown))
+                raise ValueError(f"netlist: cell {name}: the model of {kind} has no parameter {names}")
             self.parameters = {k: v.strip() if isinstance(v, str) else v for k, v in cell["parameters"].items()}
             reader()
         self.program.flops.sort(key=lambda f: f.controls)

@@ -116,6 +116,9 @@ def test_bad_netlists_are_refused(tmp_path):
     write_netlist(path, {"x": {"type": "MULT18X18D", "parameters": {"MULT_BYPASS": "ENABLED"}, "connections": {}}})
     with pytest.raises(ValueError, match="cell x: MULT_BYPASS=ENABLED is not modelled, DISABLED expected"):
         read_netlist(path, "top")
+    write_netlist(path, {"x": {"type": "LUT4", "parameters": {"INIT": "1", "MODE": "RAM"}, "connections": {}}})
+    with pytest.raises(ValueError, match="cell x: the model of LUT4 has no parameter MODE"):
+        read_netlist(path, "top")
     write_netlist(path, {"x": lut(5, 6), "y": lut(6, 5)})
     with pytest.raises(ValueError, match="2 cells lie on or behind a combinational loop"):
         read_netlist(path, "top")
