@@ -34,7 +34,7 @@ HOW = [
     ),
     ("bit_exact.qonnx", "the exported QONNX graph executed by qonnx against the integer model in torch, logits codes"),
     ("bit_exact.rtl", "the stitched SystemVerilog design in Verilator against the golden models, codes"),
-    ("bit_exact.netlist", "the synthesized netlist in Verilator, device cells replaced by behavioural models"),
+    ("bit_exact.netlist", "the netlist of the whole board, simulated cell by cell at its pins (sim/netlist.py)"),
     (
         "Resources",
         "cells after Yosys synthesis; lut = LUT4 + 2 per CCU2C + 6 per DPR16X4 on ECP5. Not a vendor tool's count",
