@@ -10,7 +10,6 @@ import math
 import re
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +28,6 @@ TOP = "vit_top"
 DESCRIPTION = "design.json"
 LOGITS_BITS = 16
 PIXEL_BITS = 8
-
-
-@dataclass(frozen=True)
-class Wire:
-    """A stream between two instances: names of its signals and its width."""
-
-    name: str
-    width: int
 
 
 def unique_identifiers(names: Iterable[str]) -> dict[str, str]:

@@ -76,12 +76,6 @@ def version() -> str:
     return f"pyosys {metadata.version('pyosys')}"
 
 
-def read_sources(listing: Path) -> list[Path]:
-    """Return the files of a source list, whose lines are paths relative to the list's folder."""
-    lines = (line.split("//")[0].strip() for line in listing.read_text().splitlines())
-    return [listing.parent / line for line in lines if line]
-
-
 def synthesize(
     sources: Sequence[Path],
     top: str,
