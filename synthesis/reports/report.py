@@ -144,9 +144,7 @@ def _eer(report: dict, reference: dict | None) -> dict:
         out["hardware_reference"] = f"{reference['name']} on {reference['board']}"
     else:
         out["hardware"] = None
-        missing["eer.hardware"] = (
-            "no complete reference build was given (--reference build/<model>/<board>/report.json)"
-        )
+        missing["eer.hardware"] = "no complete report of a reference build was given to make_report"
     return out
 
 

@@ -56,7 +56,7 @@ STEP = Step(
     "synthesized board, simulated at its pins",
     "10_netlist",
     ("fold", "fifo", "sim", "synth"),
-    (*sim.SOURCES, "sim/netlist.*", "sim/board.py", "sim/board_harness.cpp"),
+    (*sim.SOURCES, "sim/netlist.*", "sim/cells/*", "sim/board.py", "sim/board_harness.cpp"),
     export.parameters,
     run,
 )
