@@ -79,6 +79,7 @@ class Build:
         busy: Context with a sign of life while a step runs; takes the step's label.
         progress: Told the elapsed seconds and the last line of a long tool run.
         manifest: Content of manifest.json.
+        reference: report.json of the build that hardware EER refers to, or None.
     """
 
     config: ModelConfig
@@ -90,6 +91,7 @@ class Build:
     busy: Callable[[str], AbstractContextManager[Any]] = nullcontext
     progress: Callable[[float, str], None] | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
+    reference: Path | None = None
 
     @property
     def model(self) -> str:

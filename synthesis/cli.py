@@ -118,6 +118,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--board", default="ulx3s_85f", help="board name (list-boards)")
     parser.add_argument("--fps", help="images per second to fold for; without it the board's budget decides")
     parser.add_argument("--untrained", action="store_true", help="seeded random weights instead of the checkpoint")
+    parser.add_argument("--reference", help="report.json of the build that the report's hardware EER refers to")
     parser.add_argument("--port", default="/dev/ttyUSB0", help="serial port (run)")
     parser.add_argument("--images", type=int, default=1000, help="number of images (run, bench)")
     options = parser.parse_args(list(words))
@@ -144,7 +145,11 @@ def make_build(options: argparse.Namespace, display: Display) -> Build:
             raise ValueError(
                 f"FPS={options.fps!r} is not a number above zero; expected images per second, such as FPS=1000"
             ) from None
-    return Build(config, board, fps, options.untrained, build_root(), display.report, display.busy, display.progress)
+    reference = Path(options.reference) if options.reference else None
+    if reference is not None and not reference.is_file():
+        raise ValueError(f"--reference {reference} does not exist; expected the report.json of a finished build")
+    shown = (display.report, display.busy, display.progress)
+    return Build(config, board, fps, options.untrained, build_root(), *shown, reference=reference)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -64,19 +64,10 @@ def target_of(board: dict[str, Any]) -> int:
 
 def budget(board: dict[str, Any]) -> dict[str, int]:
     """LUT, DSP and 18-kbit block RAMs that folding may use on a board."""
-    share, resources = board["budget_fraction"], board["resources"]
+    share, resources = board["block_fraction"], board["resources"]
     blocks = resources["bram"] * max(1, round(board["bram_bits"] / BRAM_BITS))
-    lut = min(int(resources["lut"] * share), board["fold_lut_limit"])
-    return {"lut": lut, "dsp": int(resources["dsp"] * _block_share(share)), "bram": int(blocks * _block_share(share))}
-
-
-def _block_share(share: float) -> float:
-    """Share of multiplier blocks and block RAMs: more than of LUTs with their routing, but not nearly all.
-
-    They sit in a few columns or rows; the last ones are far from the logic that uses them. At 93 % of an LFE5U-85F's
-    multipliers, routes of 5 ns to and from them set the clock.
-    """
-    return min(1.0, share + 0.1)
+    lut = min(int(resources["lut"] * board["budget_fraction"]), board["fold_lut_limit"])
+    return {"lut": lut, "dsp": int(resources["dsp"] * share), "bram": int(blocks * share)}
 
 
 def check_fps(fps: float, clock_mhz: float) -> int:

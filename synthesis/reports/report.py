@@ -144,7 +144,9 @@ def _eer(report: dict, reference: dict | None) -> dict:
         out["hardware_reference"] = f"{reference['name']} on {reference['board']}"
     else:
         out["hardware"] = None
-        missing["eer.hardware"] = "no complete report of a reference build was given to make_report"
+        missing["eer.hardware"] = (
+            "no complete reference build was named: make report ARGS='--reference build/<model>/<board>/report.json'"
+        )
     return out
 
 

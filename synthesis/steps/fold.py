@@ -10,7 +10,10 @@ from synthesis.steps import lower
 
 FILE = "folded.onnx"
 CONFIG = "folding.json"
-BOARD_KEYS = ("name", "part", "clock_mhz", "resources", "bram_bits", "fold_lut_limit", "budget_fraction")
+BOARD_KEYS = (
+    *("name", "part", "clock_mhz", "resources", "bram_bits"),
+    *("fold_lut_limit", "budget_fraction", "block_fraction"),
+)
 
 
 def parameters(build: Build) -> dict[str, Any]:

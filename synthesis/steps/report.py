@@ -9,10 +9,15 @@ from synthesis.build import Build, Step
 
 
 def parameters(build: Build) -> dict[str, Any]:
+    """The results by step, and the reference of hardware EER."""
+    return {"steps": belonging(build), "reference": build.reference and build.reference.read_text(encoding="utf-8")}
+
+
+def belonging(build: Build) -> dict[str, Any]:
     """The results by step; those of a step that ran on an older design (another FPS=, say) are left out."""
     paths = sorted((build.dir / "results").glob("*.json"))
-    belonging = [path for path in paths if path.stem != STEP.name and build.agrees(path.stem)]
-    return {path.stem: json.loads(path.read_text()) for path in belonging}
+    kept = [path for path in paths if path.stem != STEP.name and build.agrees(path.stem)]
+    return {path.stem: json.loads(path.read_text()) for path in kept}
 
 
 def run(build: Build, out: Path) -> dict[str, Any]:
@@ -20,7 +25,7 @@ def run(build: Build, out: Path) -> dict[str, Any]:
     from synthesis.reports.report import make_report
 
     build.save()
-    make_report(build.dir, build.model, build.board, steps=parameters(build))
+    make_report(build.dir, build.model, build.board, build.reference, steps=belonging(build))
     return {}
 
 

@@ -35,6 +35,7 @@ def fails(capsys, *words):
         (("rtl", "--fps", "fast"), "FPS='fast' is not a number above zero; expected images per second"),
         (("rtl", "--fps", "-3"), "FPS='-3' is not a number above zero"),
         (("rtl", "--fps", "nan"), "FPS='nan' is not a number above zero"),
+        (("report", "--reference", "none.json"), "--reference none.json does not exist; expected the report.json"),
         (("rtl", "--frames", "3"), "unrecognized arguments: --frames 3"),
         (("pnr", "--board", "zcu102"), "no bitstream for zcu102: its backend is vivado"),
     ],
@@ -210,6 +211,6 @@ def test_write_json_is_atomic(tmp_path):
 @pytest.mark.parametrize("model", list_models())
 def test_every_model_and_board_is_accepted(model, board):
     """Registering a backbone, a recipe or a board is enough for the command line to take it."""
-    options = argparse.Namespace(model=model, board=board, fps="30", untrained=True)
+    options = argparse.Namespace(model=model, board=board, fps="30", untrained=True, reference=None)
     made = cli.make_build(options, cli.Display())
     assert made.dir.parts[-2:] == (model, board)
