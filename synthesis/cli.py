@@ -30,6 +30,7 @@ STEPS_OF = {
     "sim": ("export", "lower", "fold", "generate", "fifo", "sim"),
     "synth": ("export", "lower", "fold", "generate", "fifo", "synth"),
     "pnr": ("export", "lower", "fold", "generate", "fifo", "synth", "pnr"),
+    "netlist": ("export", "lower", "fold", "generate", "fifo", "sim", "synth", "netlist"),
     "report": ("report",),
     "bitstream": CHAIN,
 }

@@ -37,7 +37,7 @@ def golden(build: Build, images: np.ndarray, edge_images: int) -> tuple[np.ndarr
     model = ModelWrapper(str(build.folder("fold") / fold.FILE))
     output = model.graph.output[0].name
     logits = execute(model, images)[output].reshape(len(images), -1)
-    return logits, execute(model, images[:edge_images], edge_names(model))
+    return logits, execute(model, images[:edge_images], edge_names(model)) if edge_images else {}
 
 
 def run(build: Build, out: Path) -> dict[str, Any]:
