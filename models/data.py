@@ -15,18 +15,6 @@ import numpy as np
 
 PACKAGE = "dataset-fashion-mnist"
 DATA_DIR = Path(__file__).resolve().parents[1] / "data" / "fashion_mnist"
-CLASS_NAMES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
 IMAGE_SIDE = 28
 IMAGE_COUNTS = {"train": 60_000, "t10k": 10_000}
 # The .gz files of the Debian package (upstream's MD5 sums do not apply: Debian re-stamps the gzip headers).

@@ -263,10 +263,15 @@ def replace_folder(new: Path, final: Path) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON under a temporary name and rename it."""
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file under a temporary name and rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text(json.dumps(content, indent=1) + "\n")
+        part.write_text(text, encoding="utf-8")
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

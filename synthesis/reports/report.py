@@ -11,6 +11,7 @@ from typing import Any
 
 import jinja2
 
+from synthesis.build import write_text
 from synthesis.reports.eer import HARDWARE_SET, SETS, VIT_B_16, eer, model_metrics
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -206,13 +207,6 @@ def _resources_plot(rows: list[dict]) -> str:
     return _plot(draw)
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Write a text file under a temporary name and rename it."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
-
-
 def render(report: dict, manifest: dict) -> str:
     """report.html: one self-contained page."""
     rows = _unit_rows(report)
@@ -265,6 +259,6 @@ def make_report(
     report = collect(results, model, board, reference)
     manifest_path = build_dir / "manifest.json"
     manifest = json.loads(manifest_path.read_text(encoding="utf-8")) if manifest_path.exists() else {}
-    write_atomic(build_dir / "report.json", json.dumps(report, indent=2) + "\n")
-    write_atomic(build_dir / "report.html", render(report, manifest))
+    write_text(build_dir / "report.json", json.dumps(report, indent=2) + "\n")
+    write_text(build_dir / "report.html", render(report, manifest))
     return build_dir / "report.html"

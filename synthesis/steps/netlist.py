@@ -23,7 +23,7 @@ def run(build: Build, out: Path) -> dict[str, Any]:
     from sim.netlist import netlist_board
 
     images = sim.test_images(build, IMAGES)
-    expected, _ = sim.golden(build, images, 0)
+    expected = sim.golden_logits(build, images)
     latency = build.results("sim")["throughput"]["latency_cycles"]
     model = BoardModel(
         netlist_board(build.folder("synth") / synth.NETLIST),

@@ -28,16 +28,26 @@ def test_images(build: Build, count: int) -> np.ndarray:
     return image_codes(pixels[:count]).astype(np.int64).reshape(count, *shape)
 
 
-def golden(build: Build, images: np.ndarray, edge_images: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Logits of all images, and every edge of the first ones, from the golden models of the folded graph."""
-    from qonnx.core.modelwrapper import ModelWrapper
+def golden_logits(build: Build, images: np.ndarray) -> np.ndarray:
+    """Logits codes (images, classes) from the golden models of the folded graph."""
+    from synthesis.lower import execute
 
+    model = _folded(build)
+    return execute(model, images)[model.graph.output[0].name].reshape(len(images), -1)
+
+
+def golden_edges(build: Build, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Codes of every edge of the folded graph, by its name, from the golden models."""
     from synthesis.lower import edge_names, execute
 
-    model = ModelWrapper(str(build.folder("fold") / fold.FILE))
-    output = model.graph.output[0].name
-    logits = execute(model, images)[output].reshape(len(images), -1)
-    return logits, execute(model, images[:edge_images], edge_names(model)) if edge_images else {}
+    model = _folded(build)
+    return execute(model, images, edge_names(model))
+
+
+def _folded(build: Build) -> Any:
+    from qonnx.core.modelwrapper import ModelWrapper
+
+    return ModelWrapper(str(build.folder("fold") / fold.FILE))
 
 
 def run(build: Build, out: Path) -> dict[str, Any]:
@@ -46,7 +56,7 @@ def run(build: Build, out: Path) -> dict[str, Any]:
 
     count = IMAGES if export.trainable(build) else UNTRAINED_IMAGES
     images = test_images(build, count)
-    logits, edges = golden(build, images, min(EDGE_IMAGES, count))
+    logits, edges = golden_logits(build, images), golden_edges(build, images[:EDGE_IMAGES])
     return simulate(build.folder("fifo"), images, logits, edges, out) | {"seeds": {"images": SEED}}
 
 

@@ -37,7 +37,7 @@ def test_board_with_network_is_bit_exact(tmp_path: Path) -> None:
     sources += [path for path in board_sources(board) if path.name not in names]
     parameters = {"CLASSES": description["classes"], "MODEL_ID": model_id(rtl)}
     pixels, _ = load_split("test")
-    logits, _ = sim.golden(build, sim.test_images(build, IMAGES), 1)
+    logits = sim.golden_logits(build, sim.test_images(build, IMAGES))
     with PtyBoard(BoardModel(build_board(sources, parameters), cwd=rtl)) as pty:
         with host.Board(pty.port, timeout_s=60, expected_model_id=model_id(rtl)) as driver:
             results = driver.classify(pixels[:IMAGES])
