@@ -190,10 +190,9 @@ module layernorm #(
     end
     seed_word_q <= seeds[seed_index];                 // step 0
     if (step_q[1]) r0_q <= seed_word_q;
-    // products (step 2, 4, 6): m*r0, t*r0, (3*2^15-u)*r0
-    if (step_q[1]) factor_q <= 17'(mantissa);
-    if (step_q[3]) factor_q <= 17'(product_q[16:1]);
-    if (step_q[5]) factor_q <= 17'(3 << 15) - product_q[16:0];
+    // products (step 2, 4, 6): m*r0, t*r0, (3*2^15-u)*r0; no enable and no reset: a register of the multiplier
+    factor_q  <= ({17{step_q[1]}} & 17'(mantissa)) | ({17{step_q[3]}} & 17'(product_q[16:1]))
+               | ({17{step_q[5]}} & (17'(3 << 15) - product_q[16:0]));
     product_q <= 18'((33'(factor_q) * 33'(r0_q)) >> 15);
     if (step_q[7]) r_q <= product_q[17] ? '1 : product_q[16:1];
     if (rst) begin

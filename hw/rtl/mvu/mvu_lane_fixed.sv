@@ -2,7 +2,7 @@
 // mvu_lane_fixed: one row of fixed-point weights, a product per input.
 // Limits   : weights >= -(2^(W_BITS-1)-1).
 // Latency  : 2 + clog2(SIMD) (+ 1 when SIMD > 8) clk cycles, held while en is low.
-// Resources: USE_DSP: SIMD MULT18X18D; else W_BITS - 1 adders in a row for each product: wide weights cost clock rate.
+// Resources: USE_DSP: SIMD MULT18X18D; else W_BITS - 1 adders for each product, at most four in a row.
 // Golden   : sim/golden/mvu.py::mvu               Test: tests/hw/test_mvu_lanes.py
 `default_nettype none
 module mvu_lane_fixed #(
@@ -38,24 +38,37 @@ module mvu_lane_fixed #(
       wire unused = ^p[35:PRODUCT_BITS];
     end else begin : gen_lut
       // Written out, because `*` would be mapped to a multiplier block: one gated adder for each weight bit, from the
-      // lowest; its lowest sum bit is a bit of the product. The top bit weighs -2^(W_BITS-1).
+      // lowest; its lowest sum bit is a bit of the product. The top bit weighs -2^(W_BITS-1). More than four bits make
+      // two chains, which are added.
+      localparam int unsigned CHAINS = W_BITS > 4 ? 2 : 1;
+      localparam int unsigned SPLIT = CHAINS == 2 ? W_BITS / 2 : W_BITS;  // weight bits of the lower chain
       logic signed [A_BITS-1:0] a_q;
       logic [W_BITS-1:0] w_q;
-      for (genvar b = 0; b < W_BITS; b++) begin : gen_bit
-        logic signed [A_BITS:0] part;
-        if (b == 0) begin : gen_lowest
-          assign part = w_q[0] ? (A_BITS + 1)'(a_q) : '0;
-        end else begin : gen_add
-          add_gated #(.WIDTH(A_BITS + 1), .INVERTS(b == W_BITS - 1), .TARGET(TARGET)) add_i (
-              .a((A_BITS + 1)'($signed(gen_bit[b-1].part[A_BITS:1]))), .b((A_BITS + 1)'(a_q)),
-              .gate(w_q[b]), .invert(1'b1), .y(part)
-          );
+      logic [PRODUCT_BITS-1:0] chain[CHAINS];  // its upper bits repeat the sign
+      for (genvar c = 0; c < CHAINS; c++) begin : gen_chain
+        localparam int unsigned FIRST = c * SPLIT;
+        localparam int unsigned BITS = c == CHAINS - 1 ? W_BITS - FIRST : SPLIT;
+        logic [BITS-1:0] low;
+        for (genvar b = 0; b < BITS; b++) begin : gen_bit
+          logic signed [A_BITS:0] part;
+          if (b == 0) begin : gen_lowest
+            assign part = w_q[FIRST] ? (A_BITS + 1)'(a_q) : '0;
+          end else begin : gen_add
+            add_gated #(.WIDTH(A_BITS + 1), .INVERTS(FIRST + b == W_BITS - 1), .TARGET(TARGET)) add_i (
+                .a((A_BITS + 1)'($signed(gen_bit[b-1].part[A_BITS:1]))), .b((A_BITS + 1)'(a_q)),
+                .gate(w_q[FIRST+b]), .invert(1'b1), .y(part)
+            );
+          end
+          assign low[b] = part[0];
         end
-        if (b < W_BITS - 1) begin : gen_low
-          always_ff @(posedge clk) if (en) products[i*PRODUCT_BITS+b] <= part[0];
-        end else begin : gen_top
-          always_ff @(posedge clk) if (en) products[i*PRODUCT_BITS+b+:A_BITS] <= part[A_BITS-1:0];
-          wire unused = part[A_BITS];
+        wire signed [BITS+A_BITS-1:0] sum = {gen_bit[BITS-1].part[A_BITS:1], low};
+        assign chain[c] = PRODUCT_BITS'(sum);
+      end
+      if (CHAINS == 1) begin : gen_one
+        always_ff @(posedge clk) if (en) products[i*PRODUCT_BITS+:PRODUCT_BITS] <= chain[0];
+      end else begin : gen_two
+        always_ff @(posedge clk) begin
+          if (en) products[i*PRODUCT_BITS+:PRODUCT_BITS] <= chain[0] + (chain[1] << SPLIT);
         end
       end
       always_ff @(posedge clk) begin
