@@ -63,6 +63,8 @@ run: ## send test images to BOARD over its serial PORT= and compare the logits
 	@$(RUN) $(if $(PORT),--port '$(PORT)')
 bench: ## measure simulation speed and cycles per image
 	@$(RUN)
+bench-qat: venv ## time a training step of MODEL beside one of plain Brevitas
+	@$(PY) -m models.bench_qat --model '$(MODEL)' $(ARGS)
 
 ##@ Development
 test: ## the test suite, without the slow tests
@@ -116,5 +118,5 @@ $(VENV)/.sysroot: | $(VENV)/.installed
 	  || { echo "venv: lz4.h or zlib.h is missing (waveforms need them). On Debian: sudo apt-get install liblz4-dev zlib1g-dev" >&2; exit 1; }
 	@rm -rf $(VENV)/debs; touch $@
 
-.PHONY: bitstream train export estimate rtl lint sim synth pnr report view flash run bench test test-slow check \
+.PHONY: bitstream train export estimate rtl lint sim synth pnr report view flash run bench bench-qat test test-slow check \
   list-models list-boards venv data clean help tools
