@@ -10,6 +10,7 @@ last argument but the real ones is `edge`, the name of the output tensor.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,11 @@ from torch.nn import functional
 from quant.intmath import FLOAT64_EXACT, half_even, int_range, quantize_multiplier
 from sim.golden.layernorm import TABLE_LOW, Z_BITS, Z_FRAC, rsqrt_table
 from sim.golden.lookup import gelu_table
-from sim.golden.softmax import EXP_BITS, OUT_BITS, RECIP_BITS, exp_table
+from sim.golden.softmax import EXP_BITS, FRACTION_BITS, OUT_BITS, RECIP_BITS, check_widths, exp_table
 
 DOMAIN = "quant.qonnx_ops"
 FLOAT32_EXACT = 2**24  # float32 holds every integer up to this magnitude
-CHUNK_ROWS = 64
+PIECE_VALUES = 2**15  # elementwise passes over pieces of this size stay in the cache: a third of the time
 
 
 def _op(graph: Any, name: str, inputs: list[Any], shape: list[int] | None = None, **attributes: Any) -> Any:
@@ -39,6 +40,12 @@ def _op(graph: Any, name: str, inputs: list[Any], shape: list[int] | None = None
 def _look_up(table: Tensor, index: Tensor) -> Tensor:
     """table[index] for an int32 index of any shape, six times as fast."""
     return table.index_select(0, index.flatten()).view(index.shape)
+
+
+def _pieces(width: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Contiguous tensors of one shape as pieces (rows, width) that fit in the cache; views, so they can be written."""
+    rows = max(1, PIECE_VALUES // width)
+    return zip(*(tensor.view(-1, width).split(rows) for tensor in tensors), strict=True)
 
 
 class SlidingWindowFn(torch.autograd.Function):
@@ -77,16 +84,13 @@ class RequantFn(torch.autograd.Function):
         step = 2.0**-shift  # a power of two: the products below stay exact
         scale, start = mult * step, (bias + 2.0 ** (shift - 1)) * step
         limits = int_range(out_bits, signed)
+        acc = acc.contiguous()
         out = torch.empty(acc.shape)
         saturated = torch.empty(acc.shape, dtype=torch.bool)
-        # in pieces that stay in the cache: a third of the time
-        width = acc.shape[-1]
-        pieces = (tensor.view(-1, width).split(CHUNK_ROWS) for tensor in (acc.contiguous(), out, saturated))
-        for piece, codes, mask in zip(*pieces, strict=True):
-            rounded = piece.double().mul_(scale).add_(start).floor_()
-            codes.copy_(rounded)
-            torch.ne(rounded.clamp_(*limits), codes, out=mask)
-            codes.copy_(rounded)
+        for piece, codes, mask in _pieces(mult.numel(), acc, out, saturated):
+            rounded = piece.double().mul_(scale).add_(start).floor_().float()  # exact where it does not saturate
+            torch.clamp(rounded, *limits, out=codes)
+            torch.ne(rounded, codes, out=mask)
         if factor is not None:
             ctx.save_for_backward(acc, saturated, factor, offset)
         return out
@@ -94,15 +98,15 @@ class RequantFn(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         acc, saturated, factor, offset = ctx.saved_tensors
-        grad = grads[0].masked_fill(saturated, 0.0)
-
-        def reduce(values: Tensor, like: Tensor) -> Tensor:
-            total = values.sum() if like.numel() == 1 else values.reshape(-1, values.shape[-1]).sum(dim=0)
-            return total.reshape(like.shape).to(like.dtype)
-
-        grad_factor = reduce(grad * acc, factor)
-        grad_offset = reduce(grad, offset)
-        return grad * factor.float(), None, None, None, None, None, None, grad_factor, grad_offset
+        slope = factor.float()
+        grad_acc = torch.empty(acc.shape, dtype=acc.dtype)
+        grad_factor, grad_offset = torch.zeros_like(factor), torch.zeros_like(offset)
+        for piece, grad, mask, out in _pieces(factor.numel(), acc, grads[0].contiguous(), saturated, grad_acc):
+            inside = grad.masked_fill(mask, 0.0)
+            torch.mul(inside, slope, out=out)
+            grad_offset += inside.sum(dim=0)
+            grad_factor += inside.mul_(piece).sum(dim=0)
+        return grad_acc, None, None, None, None, None, None, grad_factor, grad_offset
 
     @staticmethod
     def symbolic(
@@ -170,29 +174,46 @@ def _rsqrt(variance: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class SoftmaxFn(torch.autograd.Function):
-    """Score codes (..., rows * length) -> probability codes, unsigned, scale 2**-8; table of exp(-d * scale)."""
+    """Score codes (..., rows * length) -> probability codes, unsigned; table of exp(-d * scale).
+
+    widths: out_bits, fraction_bits, twin_shift as in sim.golden.softmax.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, table: Tensor, length: int, edge: str, scale: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, table: Tensor, length: int, edge: str, widths: tuple[int, int, int], scale: Tensor | None
+    ) -> Tensor:
+        out_bits, fraction_bits, twin_shift = widths
         rows = x.unflatten(-1, (-1, length))
         e = _look_up(table.double(), (rows.amax(dim=-1, keepdim=True) - rows).to(torch.int32))
         r = (2.0**RECIP_BITS / e.sum(dim=-1, keepdim=True)).floor_()
-        p = (e * (r * 2.0 ** (OUT_BITS - RECIP_BITS))).add_(0.5).floor_().clamp_(max=2.0**OUT_BITS - 1).float()
+        exact = e * (r * 2.0 ** (fraction_bits - RECIP_BITS))
+        if twin_shift:
+            top, step = 2.0 ** (out_bits - twin_shift) - 1, 2.0**twin_shift
+            p = (exact + 0.5).floor_()
+            coarse = exact.div_(step).add_(0.5).floor_().clamp_(max=top).mul_(step)
+            p = torch.where(p <= top, p, coarse).float()
+        else:
+            p = exact.add_(0.5).floor_().clamp_(max=2.0**out_bits - 1).float()
         if scale is not None:
             ctx.save_for_backward(x, p, scale)
+            ctx.fraction_bits = fraction_bits
         return p.reshape(x.shape)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, p, scale = ctx.saved_tensors
         grad = grads[0].reshape(p.shape)
-        inner = (grad * p).sum(dim=-1, keepdim=True) * 2.0**-OUT_BITS
+        inner = (grad * p).sum(dim=-1, keepdim=True) * 2.0**-ctx.fraction_bits
         slope = (p * (grad - inner)).reshape(x.shape)
-        return slope * scale.float(), None, None, None, (slope * x).sum().to(scale.dtype).reshape(scale.shape)
+        return slope * scale.float(), None, None, None, None, (slope * x).sum().to(scale.dtype).reshape(scale.shape)
 
     @staticmethod
-    def symbolic(g: Any, x: Any, table: Any, length: int, edge: str, scale: Any) -> Any:
-        return _op(g, "Softmax", [x, table], length_i=length, edge_s=edge)
+    def symbolic(
+        g: Any, x: Any, table: Any, length: int, edge: str, widths: tuple[int, int, int], scale: Any
+    ) -> Any:
+        keys = dict(zip(("out_bits_i", "fraction_bits_i", "twin_shift_i"), widths, strict=True))
+        return _op(g, "Softmax", [x, table], length_i=length, edge_s=edge, **keys)
 
 
 class TableFn(torch.autograd.Function):
@@ -208,18 +229,19 @@ class TableFn(torch.autograd.Function):
         in_scale: Tensor | None,
         out_scale: Tensor | None,
     ) -> Tensor:
-        index = x.to(torch.int32) & (content.numel() - 1)
+        index = x.to(torch.int32).bitwise_and_(content.numel() - 1)
         y = _look_up(content, index)
         if slope is not None:
-            ctx.save_for_backward(x, y, _look_up(slope, index), in_scale, out_scale)
+            inner = _look_up(content * (slope != 0.0), index) if (slope == 0.0).any() else y
+            ctx.save_for_backward(x, inner, _look_up(slope, index), in_scale, out_scale)
         return y
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, y, slope, in_scale, out_scale = ctx.saved_tensors
+        x, inner, slope, in_scale, out_scale = ctx.saved_tensors
         grad_x = grads[0] * slope
-        grad_in = (grad_x * x).sum().to(in_scale.dtype) / in_scale
-        grad_out = -(grads[0] * y).masked_fill(slope == 0.0, 0.0).sum().to(out_scale.dtype) / out_scale
+        grad_in = torch.dot(grad_x.flatten(), x.flatten()).to(in_scale.dtype) / in_scale
+        grad_out = -torch.dot(grads[0].flatten(), inner.flatten()).to(out_scale.dtype) / out_scale
         return grad_x, None, None, None, grad_in, grad_out
 
     @staticmethod
@@ -351,14 +373,18 @@ class Softmax(nn.Module):
 
     Attributes:
         table: exp table, float32 holding unsigned 12-bit integers, shape (256,).
+        widths: out_bits, fraction_bits and twin_shift as in sim.golden.softmax.
         scale: Real value of a score code while training, otherwise None.
     """
 
     table: Tensor
 
-    def __init__(self, edge: str, length: int) -> None:
+    def __init__(
+        self, edge: str, length: int, widths: tuple[int, int, int] = (OUT_BITS, FRACTION_BITS, 0)
+    ) -> None:
         super().__init__()
-        self.edge, self.length = edge, length
+        self.edge, self.length, self.widths = edge, length, widths
+        check_widths(*widths)
         self.register_buffer("table", torch.zeros(256))
         self.scale: Tensor | None = None
         if length * 2**EXP_BITS > FLOAT32_EXACT:
@@ -370,7 +396,7 @@ class Softmax(nn.Module):
         self.table = torch.from_numpy(exp_table(float(scale.detach()))).float()
 
     def forward(self, x: Tensor) -> Tensor:
-        return SoftmaxFn.apply(x, self.table, self.length, self.edge, self.scale)
+        return SoftmaxFn.apply(x, self.table, self.length, self.edge, self.widths, self.scale)
 
 
 class Gelu(nn.Module):

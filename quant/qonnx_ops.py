@@ -102,15 +102,21 @@ class LayerNorm(IntegerOp):
 
 
 class Softmax(IntegerOp):
-    """Inputs scores (..., rows * length), table (256,). Attribute: length of a row."""
+    """Inputs scores (..., rows * length), table (256,). Attributes: length of a row; the others as in sim.golden."""
 
-    attributes = {"length": ("i", True, 0)}
+    attributes = {
+        "length": ("i", True, 0),
+        "out_bits": ("i", False, softmax.OUT_BITS),
+        "fraction_bits": ("i", False, softmax.FRACTION_BITS),
+        "twin_shift": ("i", False, 0),
+    }
 
     def compute(self, inputs: list[np.ndarray]) -> np.ndarray:
-        return softmax.softmax(inputs[0], inputs[1], self.get_nodeattr("length"))
+        widths = (self.get_nodeattr(name) for name in ("out_bits", "fraction_bits", "twin_shift"))
+        return softmax.softmax(inputs[0], inputs[1], self.get_nodeattr("length"), *widths)
 
     def out_datatype(self, model: Any) -> BaseDataType:
-        return DataType[f"UINT{softmax.OUT_BITS}"]
+        return DataType[f"UINT{self.get_nodeattr('out_bits')}"]
 
 
 class Table(IntegerOp):

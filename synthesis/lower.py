@@ -454,7 +454,9 @@ class Lowering:
             or (rows // length != rows[:, :1] // length).any()
         ):
             raise self.refuse(node, f"rows of {length} scores are not consecutive in {edge.name!r}")
-        out = Edge(node.output[0], edge.tokens, edge.channels, ops.int_type(8, signed=False))
+        widths = {"out_bits": 8, "fraction_bits": 8, "twin_shift": 0}
+        widths = {name: attribute(node, name, default) for name, default in widths.items()}
+        out = Edge(node.output[0], edge.tokens, edge.channels, ops.int_type(widths["out_bits"], signed=False))
         self.emit(
             node,
             "VitrailSoftmax",
@@ -464,6 +466,7 @@ class Lowering:
             tokens=edge.tokens,
             channels=edge.channels,
             length=length,
+            **widths,
         )
 
     def lower_table(self, node: NodeProto) -> None:

@@ -22,8 +22,8 @@ def writes_of(content: np.ndarray) -> list[dict[str, int]]:
     return [{"wr_en": 1, "wr_addr": i, "wr_data": int(v)} for i, v in enumerate(content)]
 
 
-def row(x: np.ndarray, content: np.ndarray) -> Job:
-    return Job({"s_axis": x}, {"m_axis": softmax(x, content, x.size)}, {"cfg_length": x.size})
+def row(x: np.ndarray, content: np.ndarray, *widths: int) -> Job:
+    return Job({"s_axis": x}, {"m_axis": softmax(x, content, x.size, *widths)}, {"cfg_length": x.size})
 
 
 def corners(length: int) -> list[np.ndarray]:
@@ -52,6 +52,20 @@ def test_softmax_matches_golden(l_max):
             design.run(jobs, writes=writes_of(content), stall=stall, seed=stall, reset_at=400, **OPTIONS)
         for slow in ("s_axis", "m_axis"):
             design.run(jobs, writes=writes_of(content), stall={slow: 60}, seed=4, **OPTIONS)
+
+
+# one range narrower, wider and of a finer scale than the usual one; twin ranges of 4 and 8 bits
+@pytest.mark.parametrize(
+    "widths", [(4, 4, 0), (4, 7, 0), (6, 6, 0), (12, 12, 0), (1, 1, 0), (4, 4, 1), (8, 8, 5), (12, 12, 5), (9, 11, 2)]
+)
+def test_softmax_widths_match_golden(widths):
+    names = ("OUT_BITS", "FRACTION_BITS", "TWIN_SHIFT")
+    design = Design.build("softmax", params={"L_MAX": 17, **dict(zip(names, widths, strict=True))})
+    rng = np.random.default_rng(sum(widths))
+    for scale in SCALES:
+        content = exp_table(scale)
+        rows = corners(17) + [rng.integers(-128, 128, n) for n in rng.integers(1, 18, 200)]
+        design.run([row(x, content, *widths) for x in rows], writes=writes_of(content), stall=20, seed=5, **OPTIONS)
 
 
 def test_softmax_divides_every_total():

@@ -87,12 +87,14 @@ def test_layernorm_matches_golden(bits, channels):
 
 @pytest.mark.parametrize("length", [1, 5, 17, 197])
 @pytest.mark.parametrize("scale", [1e-4, 0.03, 2.0])
-def test_softmax_matches_golden(length, scale):
+@pytest.mark.parametrize("widths", [(8, 8, 0), (4, 6, 0), (12, 12, 5), (4, 4, 1)])
+def test_softmax_matches_golden(length, scale, widths):
     rng = np.random.default_rng(SEED)
     x = codes(rng, 8, (40, 2 * length))
     x[0] = 127
     content = exp_table(scale)
-    check(layers.SoftmaxFn.apply(as_float(x), as_float(content), length, "e", None), softmax(x, content, length))
+    got = layers.SoftmaxFn.apply(as_float(x), as_float(content), length, "e", widths, None)
+    check(got, softmax(x, content, length, *widths))
 
 
 @pytest.mark.parametrize("bits", range(2, 9))

@@ -42,3 +42,25 @@ def test_softmax_close_to_real_arithmetic(length):
     real = np.exp((x - x.max(-1, keepdims=True)) * 0.05)
     real /= real.sum(-1, keepdims=True)
     assert np.abs(softmax(x, exp_table(0.05), length) - real * 256).max() < 1.2
+
+
+def test_twin_ranges_by_hand():
+    # quotients of 64: 36.6, 18.3, 9.15 (differences 0, 1, 2 of ln 2); out_bits 6, shift 2: up to 15 as they are,
+    # above in steps of 4: 36.6 / 4 = 9.14 -> 36, 18.3 / 4 = 4.57 -> 20
+    table = exp_table(np.log(2))
+    assert np.array_equal(softmax(np.array([3, 2, 1]), table, 3, 6, 6, 2), [36, 20, 9])
+    assert np.array_equal(softmax(np.array([3, 2, 1]), table, 3, 6, 6), [37, 18, 9])
+    # a probability of one: the last multiple, 15 * 4
+    assert np.array_equal(softmax(np.array([0]), table, 1, 6, 6, 2), [60])
+
+
+def test_narrow_codes_with_a_finer_scale_saturate():
+    # 4 bits of scale 2**-5: 18.3, 9.15, 4.57 of 32
+    table = exp_table(np.log(2))
+    assert np.array_equal(softmax(np.array([3, 2, 1]), table, 3, 4, 5), [15, 9, 5])
+
+
+@pytest.mark.parametrize("widths", [(8, 7, 0), (13, 13, 0), (8, 8, 8), (0, 8, 0)])
+def test_widths_that_the_unit_does_not_have_are_refused(widths):
+    with pytest.raises(ValueError, match=r"softmax: out_bits=.* expected 1 <= out_bits <= fraction_bits <= 12"):
+        softmax(np.zeros(2, int), exp_table(0.1), 2, *widths)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // softmax: probabilities of rows of scores, in integers.
-//   e = table[max - x]; total = sum e; r = floor(2^28 / total); p = min((e * r + 2^19) >> 20, 255)
+//   e = table[max - x]; total = sum e; r = floor(2^28 / total); s = 28 - FRACTION_BITS
+//   p = min((e * r + 2^(s-1)) >> s, 2^OUT_BITS - 1)
+//   TWIN_SHIFT m > 0: p of more than n = OUT_BITS - m bits is min((e * r + 2^(s+m-1)) >> (s+m), 2^n - 1) << m
 // Rounding : half toward +inf.
 // Latency  : from the last score of a row L + 29 clk cycles. Three rows are in work at a time: one is loaded
 //            (maximum), one is summed, one is written out, while the reciprocal of the next is divided.
@@ -15,6 +17,11 @@
 module softmax #(
     // Longest row, 1 to 4096
     parameter int unsigned L_MAX = 17,
+    // Width of the probabilities, their scale 2^-FRACTION_BITS: OUT_BITS <= FRACTION_BITS <= 12
+    parameter int unsigned OUT_BITS = 8,
+    parameter int unsigned FRACTION_BITS = 8,
+    // Large probabilities are multiples of 2^TWIN_SHIFT (twin ranges), below OUT_BITS; 0: one range
+    parameter int unsigned TWIN_SHIFT = 0,
     // Exponential table for $readmemh; "" leaves it to the write port
     parameter INIT_FILE = ""
 ) (
@@ -26,8 +33,8 @@ module softmax #(
     input  wire logic [7:0]  s_axis_tdata,
     input  wire logic        s_axis_tvalid,
     output logic             s_axis_tready,
-    // Probabilities out, unsigned, scale 2^-8
-    output logic      [7:0]  m_axis_tdata,
+    // Probabilities out, unsigned
+    output logic      [OUT_BITS-1:0] m_axis_tdata,
     output logic             m_axis_tvalid,
     input  wire logic        m_axis_tready,
     // Write port of the exponential table
@@ -42,6 +49,10 @@ module softmax #(
   typedef logic [LENGTH_BITS-1:0] length_t;
   if (L_MAX < 1 || L_MAX > 4096) begin : gen_check_l_max
     $error("softmax: L_MAX=%0d must be 1 to 4096", L_MAX);
+  end
+  if (OUT_BITS < 1 || OUT_BITS > FRACTION_BITS || FRACTION_BITS > 12 || TWIN_SHIFT >= OUT_BITS) begin : gen_check_bits
+    $error("softmax: OUT_BITS=%0d, FRACTION_BITS=%0d, TWIN_SHIFT=%0d must be 1 <= OUT_BITS <= FRACTION_BITS <= 12, TWIN_SHIFT < OUT_BITS",
+           OUT_BITS, FRACTION_BITS, TWIN_SHIFT);
   end
   wire unused_ok = &{cfg_length};  // high bits beyond the maximum
 
@@ -175,14 +186,27 @@ module softmax #(
   length_t out_left_q;
   logic [11:0] out_word_q, out_exp_q;
   logic [RECIP_BITS-1:0] recip_q;
-  logic [9:0] product_q;                           // of 29 bits the upper ones from bit 19
+  localparam int unsigned DROPPED = 27 - FRACTION_BITS;
+  localparam int unsigned ROUND_BITS = FRACTION_BITS + 2;
+  typedef logic [ROUND_BITS-1:0] round_t;
+  round_t product_q;                               // of 29 bits the upper ones from bit DROPPED
   wire advance = !m_axis_tvalid || m_axis_tready;
   wire out_last = out_left_q == '0;
   // out_wait_q: this reciprocal is on its way already
   wire out_begin = recip_done && !out_wait_q && advance && (!out_reading_q || out_last);
   assign recip_taken = advance && out_word_first_q && out_word_valid_q;
-  wire [9:0] product = 10'((29'(out_exp_q) * 29'(recip_q)) >> 19);
-  wire [8:0] rounded = 9'((product_q + 10'd1) >> 1);
+  wire round_t product = round_t'((29'(out_exp_q) * 29'(recip_q)) >> DROPPED);
+  wire round_t rounded = (product_q + 1'b1) >> 1;
+  logic [OUT_BITS-1:0] probability;
+  if (TWIN_SHIFT == 0) begin : gen_one_range
+    assign probability = rounded[OUT_BITS-1:0] | {OUT_BITS{|rounded[ROUND_BITS-1:OUT_BITS]}};
+  end else begin : gen_twin_range
+    localparam int unsigned RANGE_BITS = OUT_BITS - TWIN_SHIFT;
+    wire round_t coarse = (product_q + round_t'(1 << TWIN_SHIFT)) >> (TWIN_SHIFT + 1);
+    wire [RANGE_BITS-1:0] clipped = coarse[RANGE_BITS-1:0] | {RANGE_BITS{|coarse[ROUND_BITS-1:RANGE_BITS]}};
+    assign probability = |rounded[ROUND_BITS-1:RANGE_BITS] ? OUT_BITS'(clipped) << TWIN_SHIFT
+                                                           : OUT_BITS'(rounded[RANGE_BITS-1:0]);
+  end
 
   always_ff @(posedge clk) begin
     if (out_begin) out_left_q <= divide_length_q - 1'b1;
@@ -194,7 +218,7 @@ module softmax #(
       out_exp_q        <= out_word_q;
       if (out_word_first_q) recip_q <= quotient_q[RECIP_BITS-1:0];
       product_q    <= product;
-      m_axis_tdata <= rounded[7:0] | {8{rounded[8]}};
+      m_axis_tdata <= probability;
     end
     if (rst) begin
       out_reading_q    <= 1'b0;
