@@ -8,6 +8,8 @@ SHELL := /bin/bash
 MODEL ?= vit_mini_w4a8
 BOARD ?= ulx3s_85f
 FPS ?=
+FRACTION ?=
+LANES ?=
 PORT ?=
 ARGS ?=
 PYTHON ?= python3.11
@@ -26,14 +28,15 @@ export LIBRARY_PATH := $(SYSROOT_LIB)$(if $(LIBRARY_PATH),:$(LIBRARY_PATH))
 export OMP_WAIT_POLICY := PASSIVE
 export PYTHONUNBUFFERED := 1
 
-RUN = $(PY) -m synthesis $@ --model '$(MODEL)' --board '$(BOARD)' $(if $(FPS),--fps '$(FPS)') $(ARGS)
+RUN = $(PY) -m synthesis $@ --model '$(MODEL)' --board '$(BOARD)' $(if $(FPS),--fps '$(FPS)') $(if $(FRACTION),--fraction '$(FRACTION)') \
+  $(if $(LANES),--lanes '$(LANES)') $(ARGS)
 PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 # these read images
 bitstream train export sim synth pnr report bench run test test-slow: data
 estimate rtl lint view flash check list-models list-boards data: venv
 
-##@ From model to board (MODEL=, BOARD=, FPS=, ARGS=)
+##@ From model to board (MODEL=, BOARD=, FPS=, FRACTION= of the device, LANES=all|dsp, ARGS=)
 bitstream: ## whole flow: trained model -> QONNX -> RTL -> simulation -> bitstream -> report
 	@$(RUN)
 train: ## train MODEL (float, then quantized) and write its checkpoint

@@ -26,6 +26,8 @@ from models.names import ModelConfig
 ROOT = Path(__file__).resolve().parents[1]
 BUILD_DIR = ROOT / "build"
 MANIFEST = "manifest.json"
+# Which rows of a linear layer may run on LUTs: any, or none
+LANES = ("all", "dsp")
 # Packages whose versions the manifest records.
 TOOLS = (
     "torch",
@@ -54,6 +56,7 @@ class Step:
         sources: Globs of program files (relative to the repository) that its result depends on.
         parameters: Further things its result depends on, as JSON.
         run: Writes files into a folder and returns the content of results/<name>.json.
+        shared: The result depends on the model alone; another build folder of the model may hold it.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Step:
     sources: tuple[str, ...]
     parameters: Callable[["Build"], dict[str, Any]]
     run: Callable[["Build", Path], dict[str, Any]]
+    shared: bool = False
 
 
 @dataclass
@@ -80,6 +84,8 @@ class Build:
         progress: Told the elapsed seconds and the last line of a long tool run.
         manifest: Content of manifest.json.
         reference: report.json of the build that hardware EER refers to, or None.
+        fraction: Share of the device to use; None: the shares of board.yaml.
+        lanes: "all", or "dsp": no row of a linear layer on LUTs.
     """
 
     config: ModelConfig
@@ -92,6 +98,8 @@ class Build:
     progress: Callable[[float, str], None] | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
     reference: Path | None = None
+    fraction: float | None = None
+    lanes: str = "all"
 
     @property
     def model(self) -> str:
@@ -100,8 +108,10 @@ class Build:
 
     @property
     def dir(self) -> Path:
-        """build/<model>/<board>."""
-        return self.root / self.model / self.board["name"]
+        """build/<model>/<board>, with -fraction<share> and -lanes_<kind> behind it where these are asked for."""
+        share = "" if self.fraction is None else f"-fraction{self.fraction:g}"
+        lanes = "" if self.lanes == "all" else f"-lanes_{self.lanes}"
+        return self.root / self.model / f"{self.board['name']}{share}{lanes}"
 
     def load(self) -> None:
         """Read the manifest; a damaged one counts as none."""
@@ -117,6 +127,7 @@ class Build:
         head = {"model": self.model, "board": self.board["name"], "git": git_hash(), "tool_versions": tool_versions()}
         config = {"backbone": self.config.backbone, "weight_bits": self.config.weight_bits}
         config |= {"activation_bits": self.config.activation_bits, "recipe": self.config.recipe, "fps": self.fps}
+        config |= {"fraction": self.fraction, "lanes": self.lanes}
         steps = self.manifest["steps"]
         seeds = {name: step["seeds"] for name, step in steps.items() if step.get("seeds")}
         head |= {"config": config, "seeds": seeds, "seconds": {name: step["seconds"] for name, step in steps.items()}}
@@ -189,6 +200,9 @@ class Build:
             if self.up_to_date(step):
                 self.report(f"{label}: up to date")
                 continue
+            if step.shared and (source := self.adopt(step)):
+                self.report(f"{label}: taken from {source}")
+                continue
             self.report(f"{label} ...")
             start = time.monotonic()
             with self.busy(label):
@@ -197,6 +211,30 @@ class Build:
             self.manifest["steps"][step.name]["seconds"] = round(seconds, 2)
             self.save()
             self.report(f"{' ' * len(place)} {step.name} done in {seconds:.1f} s")
+
+    def adopt(self, step: Step) -> Path | None:
+        """Copy a step's result from another build folder of the model that has it; returns that folder."""
+        final = self.dir / step.folder
+        part = final.with_name(f".{final.name}.part")
+        for path in sorted((self.root / self.model).glob(f"*/{MANIFEST}")):
+            try:
+                entry = json.loads(path.read_text())["steps"][step.name]
+                if path.parent == self.dir or entry["key"] != self.key(step):
+                    continue
+                results = json.loads((path.parent / "results" / f"{step.name}.json").read_text())
+                shutil.rmtree(part, ignore_errors=True)
+                shutil.copytree(path.parent / entry["folder"], part)
+            except (OSError, ValueError, KeyError, TypeError):  # being rebuilt, or damaged
+                shutil.rmtree(part, ignore_errors=True)
+                continue
+            self.manifest["steps"].pop(step.name, None)
+            replace_folder(part, final)
+            write_json(self.dir / "results" / f"{step.name}.json", results)
+            self.manifest["steps"][step.name] = entry
+            if self.up_to_date(step):
+                self.save()
+                return path.parent
+        return None
 
     def run(self, step: Step) -> None:
         """Run one step into a temporary folder and put its files into place."""

@@ -19,7 +19,7 @@ from rich.status import Status
 from rich.table import Table
 
 from synthesis.board import list_boards, load_board
-from synthesis.build import BUILD_DIR, Build, Step
+from synthesis.build import BUILD_DIR, LANES, Build, Step
 
 # What each verb runs; `report` is added where a build goes to its end.
 CHAIN = ("export", "accuracy", "lower", "fold", "generate", "fifo", "sim", "synth", "pnr", "netlist", "report")
@@ -118,6 +118,10 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--model", default="vit_mini_w4a8", help="model name (list-models)")
     parser.add_argument("--board", default="ulx3s_85f", help="board name (list-boards)")
     parser.add_argument("--fps", help="images per second to fold for; without it the board's budget decides")
+    parser.add_argument(
+        "--fraction", help="share of the device to use, 0.33 for a third; without it board.yaml decides"
+    )
+    parser.add_argument("--lanes", default="all", help="all, or dsp: no row of a linear layer on LUTs")
     parser.add_argument("--untrained", action="store_true", help="seeded random weights instead of the checkpoint")
     parser.add_argument("--reference", help="report.json of the build that the report's hardware EER refers to")
     parser.add_argument("--port", default="/dev/ttyUSB0", help="serial port (run)")
@@ -146,11 +150,31 @@ def make_build(options: argparse.Namespace, display: Display) -> Build:
             raise ValueError(
                 f"FPS={options.fps!r} is not a number above zero; expected images per second, such as FPS=1000"
             ) from None
+    fraction = parse_fraction(options.fraction)
+    if options.lanes not in LANES:
+        raise ValueError(f"unknown LANES={options.lanes!r}; expected one of {', '.join(LANES)}")
     reference = Path(options.reference) if options.reference else None
     if reference is not None and not reference.is_file():
         raise ValueError(f"--reference {reference} does not exist; expected the report.json of a finished build")
     shown = (display.report, display.busy, display.progress)
-    return Build(config, board, fps, options.untrained, build_root(), *shown, reference=reference)
+    build = Build(config, board, fps, options.untrained, build_root(), *shown, reference=reference)
+    build.fraction, build.lanes = fraction, options.lanes
+    return build
+
+
+def parse_fraction(text: str | None) -> float | None:
+    """Share of the device from its text, None where there is none."""
+    if not text:
+        return None
+    try:
+        fraction = float(text)
+        if not 0 < fraction <= 1:
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            f"FRACTION={text!r} is not a number above 0 and at most 1; expected a share of the device, such as 0.33"
+        ) from None
+    return fraction
 
 
 def run(options: argparse.Namespace) -> int:
@@ -307,6 +331,8 @@ def print_estimate(build: Build, out: Console) -> None:
     )
     if not model["trained"]:
         out.print("weights are untrained (seeded random): sizes and cycles hold, accuracy does not exist")
+    for note in folding["notes"]:
+        out.print(note)
     if folding["excess"]:
         out.print(f"does not fit: {'; '.join(folding['excess'].values())}")
     else:

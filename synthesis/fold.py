@@ -3,15 +3,15 @@
 
 Units other than mvu and matmul move one element a cycle, so they set the fastest useful image time. For a given image
 time every mvu and matmul takes its cheapest form that is fast enough; the search is for the shortest image time whose
-estimated resources fit. Fixed-point rows run on multiplier blocks, in pairs where they pack, as far as these last;
-the others and all shift-add rows run on LUTs.
+estimated resources fit. Fixed-point rows run on multiplier blocks, in pairs where they pack, or on LUTs; shift-add rows
+run on LUTs.
 """
 
 import bisect
 import json
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
+from quant.schemes import FIXED
 from synthesis.finn_env import load_finn
 from synthesis.ops.base import BRAM_BITS, Cost, ecp5, fifo_cost
 from synthesis.ops.mvu import lane_order
@@ -26,6 +27,8 @@ from synthesis.ops.mvu import lane_order
 ops = load_finn()
 
 RESOURCES = ("lut", "dsp", "bram")
+# Prices in LUTs of a multiplier block and of a block RAM that the search tries.
+PRICES = (0, 5, 10, 20, 40, 60, 80, 100, 120, 160, 200, 300, 500, 1000)
 RESOURCE_NAMES = {"lut": "LUT", "dsp": "DSP", "bram": "block RAM (18 kbit)"}
 # A FIFO that holds the beats of this many images, where a branch waits for the other one.
 BRANCH_IMAGES = 2
@@ -44,6 +47,7 @@ class Folding:
         used: Estimated resources of all units.
         available: What the board gives to folding.
         excess: Resource -> text, for each that does not fit.
+        notes: What the budget had to give up of a fraction of the device.
     """
 
     config: dict[str, dict[str, Any]]
@@ -53,6 +57,7 @@ class Folding:
     used: dict[str, int]
     available: dict[str, int]
     excess: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def target_of(board: dict[str, Any]) -> int:
@@ -62,10 +67,18 @@ def target_of(board: dict[str, Any]) -> int:
     return 2 if re.match(r"xc(zu|au|k26|[kv]u\d+p)", board["part"].lower()) else 0
 
 
-def budget(board: dict[str, Any]) -> dict[str, int]:
-    """LUT, DSP and 18-kbit block RAMs that folding may use on a board."""
-    share, resources = board["block_fraction"], board["resources"]
+def budget(board: dict[str, Any], fraction: float | None = None) -> dict[str, int]:
+    """LUT, DSP and 18-kbit block RAMs that folding may use on a board.
+
+    Args:
+        board: Content of board.yaml.
+        fraction: Share of the whole device; None takes the shares and the limit of board.yaml.
+    """
+    resources = board["resources"]
     blocks = resources["bram"] * max(1, round(board["bram_bits"] / BRAM_BITS))
+    if fraction is not None:
+        return {key: int(count * fraction) for key, count in (resources | {"bram": blocks}).items() if key in RESOURCES}
+    share = board["block_fraction"]
     lut = min(int(resources["lut"] * board["budget_fraction"]), board["fold_lut_limit"])
     return {"lut": lut, "dsp": int(resources["dsp"] * share), "bram": int(blocks * share)}
 
@@ -83,10 +96,11 @@ def check_fps(fps: float, clock_mhz: float) -> int:
 
 @dataclass(frozen=True)
 class Option:
-    """One folding of an mvu (PE, SIMD) or matmul (SIMD), all its fixed rows on multiplier blocks."""
+    """One folding of an mvu (PE, SIMD, fixed rows on multiplier blocks) or matmul (SIMD)."""
 
     pe: int
     simd: int
+    dsp_rows: int
     cycles: int
     cost: Cost
 
@@ -97,38 +111,52 @@ def divisors(number: int) -> list[int]:
     return sorted({*small, *(number // d for d in small)})
 
 
-def mvu_options(inst: Any, fpgapart: str) -> list[Option]:
-    """Foldings of an mvu: PE divides the rows and sees one mix of schemes in all groups, SIMD divides k."""
+def mvu_options(inst: Any, fpgapart: str, lanes: str = "all") -> list[Option]:
+    """Foldings of an mvu: PE divides the rows and sees one mix of schemes in all groups, SIMD divides k.
+
+    The fixed rows of an option run all on multiplier blocks or, with lanes "all", all on LUTs; the search moves single
+    rows afterwards.
+
+    Raises:
+        ValueError: lanes is "dsp" and rows are shift-add.
+    """
     saved = {name: inst.get_nodeattr(name) for name in ("PE", "SIMD", "dsp_rows")}
     schemes = inst.schemes()
+    if lanes == "dsp" and (schemes != FIXED).any():
+        raise ValueError(
+            f"fold: LANES=dsp, but {int((schemes != FIXED).sum())} of {schemes.size} rows of {inst.onnx_node.name!r} "
+            "are PoT or SP2, which no DSP lane takes; choose a model of the recipe 'fixed' (make list-models)"
+        )
     options = []
     for pe in divisors(inst.get_nodeattr("rows")):
         if pe > 64 or not _same_mix(schemes, pe):
             continue
         inst.set_nodeattr("PE", pe)
-        inst.set_nodeattr("dsp_rows", inst.lanes()["fixed"])
+        fixed = inst.lanes()["fixed"]
         for simd in divisors(inst.get_nodeattr("k")):
             if simd > 64:
                 break
             inst.set_nodeattr("SIMD", simd)
-            cost = inst.cost(fpgapart)
-            # the requant behind it latches PE accumulators
-            latch = (pe - 1) * inst.get_nodeattr("acc_bits")
-            options.append(Option(pe, simd, inst.get_exp_cycles(), Cost(cost.lut + latch, cost.dsp, cost.bram)))
+            cycles = inst.get_exp_cycles()
+            for dsp_rows in (fixed,) if lanes == "dsp" or not fixed else (0, fixed):
+                inst.set_nodeattr("dsp_rows", dsp_rows)
+                options.append(Option(pe, simd, dsp_rows, cycles, _with_latch(inst, fpgapart)))
     for name, value in saved.items():
         inst.set_nodeattr(name, value)
-    return _useful(options)
+    return options
 
 
 def matmul_options(inst: Any, fpgapart: str) -> list[Option]:
     """Foldings of a matmul: every SIMD up to the contraction that lowers its cycles."""
     saved = inst.get_nodeattr("SIMD")
-    options = []
+    options: list[Option] = []
     for simd in range(1, min(inst.contraction, 64) + 1):
         inst.set_nodeattr("SIMD", simd)
-        options.append(Option(1, simd, inst.get_exp_cycles(), inst.cost(fpgapart)))
+        cycles = inst.get_exp_cycles()
+        if not options or cycles < options[-1].cycles:
+            options.append(Option(1, simd, 0, cycles, inst.cost(fpgapart)))
     inst.set_nodeattr("SIMD", saved)
-    return _useful(options)
+    return options
 
 
 def _same_mix(schemes: np.ndarray, pe: int) -> bool:
@@ -139,28 +167,24 @@ def _same_mix(schemes: np.ndarray, pe: int) -> bool:
     return True
 
 
-def _weight(cost: Cost) -> float:
-    """One figure to compare foldings: a multiplier block counts as 60 LUTs, a block RAM as 40."""
-    return cost.lut + 60 * cost.dsp + 40 * cost.bram
-
-
-def _useful(options: list[Option]) -> list[Option]:
-    """Options that are the cheapest for their speed, fastest first."""
-    kept: list[Option] = []
-    for option in sorted(options, key=lambda o: (o.cycles, _weight(o.cost))):
-        while kept and _weight(kept[-1].cost) >= _weight(option.cost) and kept[-1].cycles == option.cycles:
-            kept.pop()
-        if not kept or _weight(option.cost) < _weight(kept[-1].cost):
-            kept.append(option)
-    return kept
+def _with_latch(inst: Any, fpgapart: str) -> Cost:
+    """Cost of an mvu with the registers of PE accumulators in the requant behind it."""
+    cost = inst.cost(fpgapart)
+    return Cost(cost.lut + (inst.get_nodeattr("PE") - 1) * inst.get_nodeattr("acc_bits"), cost.dsp, cost.bram)
 
 
 class _Search:
-    """Options of all units of one graph on one board."""
+    """Options of all units of one graph on one board.
 
-    def __init__(self, model: ModelWrapper, board: dict[str, Any]) -> None:
+    For an image time every unit takes the cheapest option that is fast enough, under a price in LUTs of a multiplier
+    block and of a block RAM. The prices at which the whole fits the budget with the fewest LUTs are found by trying
+    all of PRICES; the blocks then go to the fixed rows for which they save most LUTs.
+    """
+
+    def __init__(
+        self, model: ModelWrapper, board: dict[str, Any], fraction: float | None = None, lanes: str = "all"
+    ) -> None:
         self.part = board["part"]
-        self.available = budget(board)
         self.board = board
         self.nodes = list(model.graph.node)
         self.insts = {node.name: getCustomOp(node) for node in self.nodes}
@@ -170,7 +194,7 @@ class _Search:
         for name, inst in self.insts.items():
             if kind(inst) == "VitrailMvu":
                 inst.set_nodeattr("target", target_of(board))
-                self.options[name] = mvu_options(inst, self.part)
+                self.options[name] = mvu_options(inst, self.part, lanes)
             elif kind(inst) == "VitrailMatmul":
                 self.options[name] = matmul_options(inst, self.part)
             else:
@@ -185,67 +209,120 @@ class _Search:
         self.base = base
         self.fixed_unit = max(slowest, key=slowest.__getitem__)
         self.fixed_cycles = slowest[self.fixed_unit]
-
-    def choose(self, cycles: int) -> dict[str, Option]:
-        """Cheapest option of every unit that takes at most `cycles`; the fastest one where none does."""
-        chosen = {}
+        # per unit: cycles, LUT, DSP, block RAM of each option
+        self.table = {
+            name: np.array([(o.cycles, o.cost.lut, o.cost.dsp, o.cost.bram) for o in options], dtype=np.float64)
+            for name, options in self.options.items()
+        }
+        # mvu foldings with all fixed rows on LUTs and all on multiplier blocks
+        self.ends: dict[tuple[str, int, int], tuple[Option, Option]] = {}
         for name, options in self.options.items():
-            fast = [o for o in options if o.cycles <= cycles]
-            chosen[name] = min(fast, key=lambda o: _weight(o.cost)) if fast else min(options, key=lambda o: o.cycles)
+            shaped: dict[tuple[int, int], list[Option]] = {}
+            for option in options:
+                shaped.setdefault((option.pe, option.simd), []).append(option)
+            for shape, pair in shaped.items():
+                if len(pair) == 2:
+                    self.ends[(name, *shape)] = (pair[0], pair[1])
+        self.partial: dict[tuple[str, int, int, int], Option] = {}
+        self.available, self.notes = self.limits(fraction)
+        self.possible = [key for key in RESOURCES if self.least(key) <= self.available[key]]
+
+    def least(self, key: str) -> int:
+        """Resources that no folding goes below, lanes on multiplier blocks not counted."""
+        used = self.base[key]
+        for name, table in self.table.items():
+            counts = key != "dsp" or kind(self.insts[name]) != "VitrailMvu"
+            used += int(table[:, 1 + RESOURCES.index(key)].min()) if counts else 0
+        return used
+
+    def limits(self, fraction: float | None) -> tuple[dict[str, int], list[str]]:
+        """The budget; a fraction of the blocks goes to the lanes alone where the other units need more than that."""
+        available, notes = budget(self.board, fraction), []
+        whole = budget(self.board)
+        for key in ("dsp", "bram") if fraction is not None else ():
+            others, share = self.least(key), available[key]
+            if share < others <= whole[key]:
+                available[key] = min(whole[key], others + share)
+                notes.append(
+                    f"FRACTION={fraction:g} is {share} {RESOURCE_NAMES[key]}, but the slowest folding needs {others}"
+                    f"{' beside its lanes' if key == 'dsp' else ''}; folding may use {available[key]}"
+                )
+        return available, notes
+
+    def choose(self, cycles: int, dsp_price: float, bram_price: float) -> dict[str, Option]:
+        """Cheapest option of every unit that takes at most `cycles`; the fastest one where none does."""
+        prices = np.array([1.0, dsp_price, bram_price])
+        chosen = {}
+        for name, table in self.table.items():
+            limit = max(cycles, table[:, 0].min())
+            cost = np.where(table[:, 0] <= limit, table[:, 1:] @ prices, np.inf)
+            chosen[name] = self.options[name][int(cost.argmin())]
         return chosen
 
-    def allocate(self, chosen: dict[str, Option]) -> tuple[dict[str, int], dict[str, int]]:
-        """Fixed rows of every mvu on multiplier blocks, and the resources of all units then.
+    def total(self, chosen: dict[str, Option]) -> dict[str, int]:
+        """Resources of all units."""
+        costs = [option.cost for option in chosen.values()]
+        return {key: self.base[key] + sum(getattr(cost, key) for cost in costs) for key in RESOURCES}
 
-        Pairs that share a block come first, then single rows, in the order of the graph, until the blocks are used up.
-        """
-        rows = {}
+    def excess(self, used: dict[str, int]) -> float:
+        """How far the resources are above the budget, as a sum of shares; what no folding can meet does not count."""
+        return sum(max(0, used[key] - self.available[key]) / max(1, self.available[key]) for key in self.possible)
+
+    def allocate(self, cycles: int) -> tuple[dict[str, Option], dict[str, int]]:
+        """Folding for an image time, and its resources: the one nearest to the budget, then the fewest LUTs."""
+        best: dict[str, Option] = {}
+        used: dict[str, int] = {}
+        rank = (math.inf, math.inf)
+        for dsp_price in PRICES:
+            for bram_price in PRICES:
+                chosen = self.settle(self.choose(cycles, dsp_price, bram_price))
+                total = self.total(chosen)
+                if (score := (round(self.excess(total), 6), total["lut"])) < rank:
+                    best, used, rank = chosen, total, score
+        return best, used
+
+    def settle(self, chosen: dict[str, Option]) -> dict[str, Option]:
+        """Give the multiplier blocks to fixed rows where a block saves most LUTs; the other fixed rows go to LUTs."""
+        ends = {name: both for name, o in chosen.items() if (both := self.ends.get((name, o.pe, o.simd))) is not None}
         left = self.available["dsp"] - self.base["dsp"]
-        for name, option in chosen.items():
-            if kind(self.insts[name]) == "VitrailMatmul":
-                left -= option.cost.dsp
-        mvus = [name for name in chosen if kind(self.insts[name]) == "VitrailMvu"]
-        mvus.sort(key=lambda name: not self.insts[name].packs())
-        used = dict(self.base)
-        for name in mvus:
-            inst, option = self.insts[name], chosen[name]
-            self.apply(inst, option)
-            step = 2 if inst.packs() else 1
-            fixed = inst.lanes()["fixed"]
-            rows[name] = min(fixed, step * max(0, left // option.simd))
-            left -= math.ceil(rows[name] / step) * option.simd
-            inst.set_nodeattr("dsp_rows", rows[name])
-        for name, option in chosen.items():
-            inst = self.insts[name]
-            self.apply(inst, option)
-            cost = inst.cost(self.part)
-            latch = (option.pe - 1) * inst.get_nodeattr("acc_bits") if kind(inst) == "VitrailMvu" else 0
-            for key in RESOURCES:
-                used[key] += getattr(cost, key) + (latch if key == "lut" else 0)
-        return rows, used
+        left -= sum(option.cost.dsp for name, option in chosen.items() if name not in ends)
+        chosen = chosen | {name: on_luts for name, (on_luts, _) in ends.items()}
+        saved = {name: (luts.cost.lut - dsps.cost.lut) / dsps.cost.dsp for name, (luts, dsps) in ends.items()}
+        for name in sorted((name for name in ends if saved[name] > 0), key=lambda name: -saved[name]):
+            on_luts, on_dsps = ends[name]
+            step = 2 if self.insts[name].packs() else 1
+            rows = min(on_dsps.dsp_rows, step * max(0, left // on_luts.simd))
+            chosen[name] = on_dsps if rows == on_dsps.dsp_rows else self.partly(name, on_luts, rows)
+            left -= chosen[name].cost.dsp
+        return chosen
 
-    @staticmethod
-    def apply(inst: Any, option: Option) -> None:
+    def partly(self, name: str, option: Option, rows: int) -> Option:
+        """An option with some of its fixed rows on multiplier blocks."""
+        key = (name, option.pe, option.simd, rows)
+        if key not in self.partial:
+            self.apply(self.insts[name], replace(option, dsp_rows=rows))
+            self.partial[key] = replace(option, dsp_rows=rows, cost=_with_latch(self.insts[name], self.part))
+        return self.partial[key]
+
+    def apply(self, inst: Any, option: Option) -> None:
+        """Set an option on its node."""
         inst.set_nodeattr("SIMD", option.simd)
         if kind(inst) == "VitrailMvu":
             inst.set_nodeattr("PE", option.pe)
-            inst.set_nodeattr("dsp_rows", min(inst.get_nodeattr("dsp_rows"), inst.lanes()["fixed"]))
+            inst.set_nodeattr("dsp_rows", option.dsp_rows)
 
-    def fits(self, cycles: int, keys: tuple[str, ...]) -> bool:
-        _, used = self.allocate(self.choose(cycles))
-        return all(used[key] <= self.available[key] for key in keys)
+    def fits(self, cycles: int) -> bool:
+        """True when a folding for this image time is within the budget."""
+        return self.excess(self.allocate(cycles)[1]) == 0
 
-    def best_cycles(self) -> tuple[int, tuple[str, ...]]:
-        """Shortest image time that fits, and the resources that can be met at all."""
-        slow = max((o.cycles for options in self.options.values() for o in options), default=1)
-        _, least = self.allocate(self.choose(slow))
-        keys = tuple(key for key in RESOURCES if least[key] <= self.available[key])
-        if "lut" not in keys or "dsp" not in keys:
-            return slow, keys
+    def best_cycles(self) -> int:
+        """Shortest image time that fits; the longest one when none does."""
         steps = sorted({o.cycles for options in self.options.values() for o in options if o.cycles > self.fixed_cycles})
         steps = [self.fixed_cycles, *steps]
-        first = bisect.bisect_left(steps, True, key=lambda cycles: self.fits(cycles, keys))
-        return steps[min(first, len(steps) - 1)], keys
+        if "lut" not in self.possible or "dsp" not in self.possible:
+            return steps[-1]
+        first = bisect.bisect_left(steps, True, key=self.fits)
+        return steps[min(first, len(steps) - 1)]
 
 
 def kind(inst: Any) -> str:
@@ -262,39 +339,44 @@ def fifos_cost(inst: Any) -> Cost:
     return Cost(lut, 0, bram)
 
 
-def search(model: ModelWrapper, board: dict[str, Any], fps: float | None = None) -> Folding:
-    """Find PE and SIMD for a board.
+def search(
+    model: ModelWrapper,
+    board: dict[str, Any],
+    fps: float | None = None,
+    fraction: float | None = None,
+    lanes: str = "all",
+) -> Folding:
+    """Find PE, SIMD and the lane of each row for a board.
 
     Args:
         model: Lowered graph with minimized accumulators.
         board: Content of board.yaml.
         fps: Images per second at the board's clock; None takes the fastest that fits the budget.
+        fraction: Share of the device to use, above 0 and at most 1; None takes the shares of board.yaml.
+        lanes: "all", or "dsp": no row on LUTs.
 
     Returns:
         The folding; `excess` is empty when it fits.
 
     Raises:
-        ValueError: the frame rate is not possible with one element a cycle.
+        ValueError: the frame rate is not possible with one element a cycle, or lanes "dsp" with shift-add rows.
     """
-    space = _Search(model, board)
-    if fps is None:
-        cycles, _ = space.best_cycles()
-    else:
-        cycles = check_fps(fps, board["clock_mhz"])
-        if cycles < space.fixed_cycles:
-            most = board["clock_mhz"] * 1e6 / space.fixed_cycles
-            raise ValueError(
-                f"fold: FPS={fps:g} leaves {cycles} cycles an image at {board['clock_mhz']} MHz; "
-                f"{space.fixed_unit!r} needs {space.fixed_cycles} at one element a cycle; at most FPS={int(most)}"
-            )
-    chosen = space.choose(cycles)
-    rows, used = space.allocate(chosen)
+    space = _Search(model, board, fraction, lanes)
+    cycles = space.best_cycles() if fps is None else check_fps(fps, board["clock_mhz"])
+    if cycles < space.fixed_cycles:
+        most = board["clock_mhz"] * 1e6 / space.fixed_cycles
+        raise ValueError(
+            f"fold: FPS={fps:g} leaves {cycles} cycles an image at {board['clock_mhz']} MHz; "
+            f"{space.fixed_unit!r} needs {space.fixed_cycles} at one element a cycle; at most FPS={int(most)}"
+        )
+    chosen, used = space.allocate(cycles)
     config: dict[str, dict[str, Any]] = {"Defaults": {}}
     for name, option in chosen.items():
-        entry = {"SIMD": option.simd}
-        if name in rows:
-            entry |= {"PE": option.pe, "dsp_rows": rows[name], "target": target_of(board)}
-        config[name] = entry
+        inst = space.insts[name]
+        space.apply(inst, option)
+        config[name] = {"SIMD": option.simd}
+        if kind(inst) == "VitrailMvu":
+            config[name] |= {"PE": option.pe, "dsp_rows": option.dsp_rows, "target": target_of(board)}
     times = {name: inst.get_exp_cycles() for name, inst in space.insts.items()}
     slowest = max(times, key=times.__getitem__)
     excess = {}
@@ -302,7 +384,7 @@ def search(model: ModelWrapper, board: dict[str, Any], fps: float | None = None)
         have, want = space.available[key], used[key]
         if want > have:
             excess[key] = f"{want:,} {RESOURCE_NAMES[key]} of {have:,} ({want / have - 1:+.0%})"
-    return Folding(config, cycles, times[slowest], slowest, used, space.available, excess)
+    return Folding(config, cycles, times[slowest], slowest, used, space.available, excess, space.notes)
 
 
 def minimize_accumulators(model: ModelWrapper) -> ModelWrapper:

@@ -63,4 +63,5 @@ STEP = Step(
     export.SOURCES,
     parameters,
     run,
+    shared=True,
 )

@@ -18,7 +18,8 @@ BOARD_KEYS = (
 
 def parameters(build: Build) -> dict[str, Any]:
     """What of the board decides the folding."""
-    return {"fps": build.fps, **{key: build.board[key] for key in BOARD_KEYS}}
+    asked = {"fps": build.fps, "fraction": build.fraction, "lanes": build.lanes}
+    return asked | {key: build.board[key] for key in BOARD_KEYS}
 
 
 def run(build: Build, out: Path) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def run(build: Build, out: Path) -> dict[str, Any]:
     from synthesis.lower import save
 
     model = ModelWrapper(str(build.folder("lower") / lower.FILE))
-    folding = fold.search(model, build.board, build.fps)
+    folding = fold.search(model, build.board, build.fps, build.fraction, build.lanes)
     model = fold.apply_folding(model, folding.config, build.board["part"])
     (out / CONFIG).write_text(json.dumps(folding.config, indent=1) + "\n")
     save(model, out / FILE)
@@ -44,6 +45,9 @@ def run(build: Build, out: Path) -> dict[str, Any]:
             "estimate": folding.used,
             "budget": folding.available,
             "excess": folding.excess,
+            "fraction": build.fraction,
+            "lanes": build.lanes,
+            "notes": folding.notes,
             "finn_performance": performance,
         },
     }

@@ -37,4 +37,4 @@ def run(build: Build, out: Path) -> dict[str, Any]:
     return {"dataflow": {"nodes": counts}}
 
 
-STEP = Step("lower", "FINN dataflow graph", "03_lower", ("export",), SOURCES, lambda build: {}, run)
+STEP = Step("lower", "FINN dataflow graph", "03_lower", ("export",), SOURCES, lambda build: {}, run, shared=True)

@@ -4,6 +4,7 @@
 import argparse
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,10 @@ def fails(capsys, *words):
         (("rtl", "--fps", "fast"), "FPS='fast' is not a number above zero; expected images per second"),
         (("rtl", "--fps", "-3"), "FPS='-3' is not a number above zero"),
         (("rtl", "--fps", "nan"), "FPS='nan' is not a number above zero"),
+        (("rtl", "--fraction", "33"), "FRACTION='33' is not a number above 0 and at most 1; expected a share of the"),
+        (("rtl", "--fraction", "0"), "FRACTION='0' is not a number above 0 and at most 1"),
+        (("rtl", "--fraction", "a third"), "FRACTION='a third' is not a number above 0"),
+        (("rtl", "--lanes", "lut"), "unknown LANES='lut'; expected one of all, dsp"),
         (("report", "--reference", "none.json"), "--reference none.json does not exist; expected the report.json"),
         (("rtl", "--frames", "3"), "unrecognized arguments: --frames 3"),
         (("pnr", "--board", "zcu102"), "no bitstream for zcu102: its backend is vivado"),
@@ -88,9 +93,9 @@ def test_full_disk_is_one_message(capsys, monkeypatch):
 class Counter:
     """A step that counts its runs and writes what it is told."""
 
-    def __init__(self, name, needs=()):
+    def __init__(self, name, needs=(), shared=False):
         self.runs, self.text, self.fault = 0, "a", None
-        self.step = Step(name, f"test {name}", name, needs, (), lambda build: {"text": self.text}, self.run)
+        self.step = Step(name, f"test {name}", name, needs, (), lambda build: {"text": self.text}, self.run, shared)
 
     def run(self, build, out):
         self.runs += 1
@@ -132,6 +137,42 @@ def test_change_reruns_only_what_depends_on_it(build):
     first.text = "b"
     build.execute(steps)
     assert (first.runs, second.runs, third.runs) == (3, 2, 1)
+
+
+def sibling(build, **changes):
+    """Another build of the same model, loaded."""
+    other = replace(build, **changes)
+    other.load()
+    return other
+
+
+def test_fraction_and_lanes_have_folders_of_their_own(build):
+    name = build.board["name"]
+    assert build.dir.name == name
+    assert replace(build, fraction=0.33).dir.name == f"{name}-fraction0.33"
+    assert replace(build, fraction=1 / 3, lanes="dsp").dir.name == f"{name}-fraction0.333333-lanes_dsp"
+    assert replace(build, lanes="dsp").dir.parent == build.dir.parent
+
+
+def test_shared_step_is_taken_from_another_folder_of_the_model(build):
+    """Only steps that say so, only with the same inputs, and only what is whole."""
+    shared, own = Counter("shared", shared=True), Counter("own", ("shared",))
+    build.execute([shared.step, own.step])
+    other = sibling(build, fraction=0.5)
+    other.execute([shared.step, own.step])
+    assert (shared.runs, own.runs) == (1, 2)
+    assert (other.dir / "shared" / "file").read_text() == "a" and other.results("shared") == {"shared": "a"}
+    assert other.up_to_date(shared.step) and other.agrees("own")
+    again = sibling(build, fraction=0.5)
+    assert again.up_to_date(shared.step)
+    shared.text = "b"
+    sibling(build, lanes="dsp").execute([shared.step])
+    assert shared.runs == 2
+    shared.text = "a"
+    (build.dir / "shared" / "file").write_text("?")
+    (other.dir / "shared" / "file").unlink()
+    sibling(build, fraction=0.25).execute([shared.step])
+    assert shared.runs == 3
 
 
 def test_figures_of_an_older_design_do_not_agree(build):
@@ -211,6 +252,8 @@ def test_write_json_is_atomic(tmp_path):
 @pytest.mark.parametrize("model", list_models())
 def test_every_model_and_board_is_accepted(model, board):
     """Registering a backbone, a recipe or a board is enough for the command line to take it."""
-    options = argparse.Namespace(model=model, board=board, fps="30", untrained=True, reference=None)
+    options = argparse.Namespace(
+        model=model, board=board, fps="30", untrained=True, reference=None, fraction=None, lanes="all"
+    )
     made = cli.make_build(options, cli.Display())
     assert made.dir.parts[-2:] == (model, board)

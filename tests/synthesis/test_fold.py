@@ -10,6 +10,7 @@ from qonnx.transformation.base import Transformation
 
 from synthesis import fold
 from synthesis.board import list_boards, load_board
+from synthesis.lower import lower
 from synthesis.ops.mvu import lane_order
 
 
@@ -81,6 +82,75 @@ def test_impossible_frame_rate_is_refused(model, fps, text):
     with pytest.raises(ValueError) as refused:
         fold.search(model, load_board("ulx3s_85f"), fps)
     assert text in str(refused.value)
+
+
+@pytest.fixture(scope="module")
+def fixed_model(tmp_path_factory):
+    """The tiny ViT with fixed-point rows alone."""
+    from tests.synthesis.conftest import export_tiny
+
+    path = tmp_path_factory.mktemp("fixed") / "model.onnx"
+    return fold.minimize_accumulators(lower(export_tiny(path, "fixed")))
+
+
+def test_fraction_of_the_device_is_the_budget():
+    board = load_board("zcu102")
+    assert fold.budget(board, 0.5) == {"lut": 137_040, "dsp": 1260, "bram": 912}
+    assert fold.budget(board) == {"lut": 191_856, "dsp": 2016, "bram": 1459}
+    assert fold.budget(load_board("ulx3s_85f"), 0.5)["lut"] == 41_820  # fold_lut_limit is for folding without FRACTION
+
+
+def test_larger_fraction_is_faster(model):
+    board = load_board("ulx3s_85f")
+    foldings = [fold.search(model, board, fraction=fraction) for fraction in (0.09, 0.12, 0.2)]
+    assert not any(folding.excess for folding in foldings)
+    cycles = [folding.cycles for folding in foldings]
+    assert cycles == sorted(cycles, reverse=True) and cycles[0] > cycles[-1]
+    for folding, fraction in zip(foldings, (0.09, 0.12, 0.2), strict=True):
+        assert folding.used["lut"] <= folding.available["lut"] == int(83_640 * fraction)
+        assert all(folding.used[key] <= folding.available[key] for key in fold.RESOURCES)
+
+
+def test_blocks_that_the_other_units_need_are_left_to_them(model):
+    """A share of the multiplier blocks below what requants and norms take counts for the lanes alone, and says so."""
+    board = load_board("ulx3s_85f")
+    folding = fold.search(model, board, fraction=0.1)
+    [note] = [note for note in folding.notes if "DSP" in note]
+    others = int(note.split("needs ")[1].split(" ")[0])
+    assert others > 15 and folding.available["dsp"] == others + 15
+    assert fold.search(model, board, fraction=0.9).notes == []
+
+
+def test_dsp_lanes_alone_hold_every_row(fixed_model):
+    board = load_board("ulx3s_85f")
+    model = fixed_model.transform(Copy())
+    alone = fold.search(model, board, fraction=0.12, lanes="dsp")
+    both = fold.search(model, board, fraction=0.12)
+    assert alone.available == both.available and not alone.excess and not both.excess
+    assert both.cycles < alone.cycles
+    folded = fold.apply_folding(model, alone.config, board["part"])
+    assert all(inst.get_nodeattr("dsp_rows") == inst.get_nodeattr("PE") for inst in units(folded, "VitrailMvu"))
+
+
+def test_dsp_lanes_alone_refuse_shift_add_rows(model):
+    with pytest.raises(ValueError) as refused:
+        fold.search(model, load_board("ulx3s_85f"), lanes="dsp")
+    assert "are PoT or SP2, which no DSP lane takes; choose a model of the recipe 'fixed'" in str(refused.value)
+
+
+def test_multiplier_blocks_go_where_they_save_most(fixed_model):
+    """No unit keeps all its rows on LUTs while one with a smaller saving for each block has some on blocks."""
+    space = fold._Search(fixed_model.transform(Copy()), load_board("ulx3s_85f"), fraction=0.12)
+    chosen, used = space.allocate(700)
+    gains = {}
+    for name, option in chosen.items():
+        if (name, option.pe, option.simd) in space.ends:
+            luts, dsps = space.ends[name, option.pe, option.simd]
+            gains[name] = (luts.cost.lut - dsps.cost.lut) / dsps.cost.dsp
+    full = [gain for name, gain in gains.items() if chosen[name].dsp_rows]
+    none = [gain for name, gain in gains.items() if not chosen[name].dsp_rows]
+    assert full and none and min(full) >= max(none)
+    assert used["dsp"] <= space.available["dsp"]
 
 
 def test_what_does_not_fit_is_named(model):
