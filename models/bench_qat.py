@@ -80,15 +80,17 @@ class PlainViT(nn.Module):
         images = codes.permute(0, 3, 1, 2) / 128.0
         x = self.patch_embed(unfold_patches(images, self.dims.patch_size, self.dims.patch_stride))
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self.pos_embed
-        for block in self.blocks:
-            x = x + self._attention(block, block["norm1"](x))
+        for index, block in enumerate(self.blocks):
+            # As in ours, only the class token goes on behind the last block's attention.
+            wanted = 1 if index == len(self.blocks) - 1 else self.dims.tokens
+            x = x[:, :wanted] + self._attention(block, block["norm1"](x), wanted)
             x = x + block["fc2"](functional.gelu(block["fc1"](block["norm2"](x))))
         return self.head(self.norm(x[:, 0]))
 
-    def _attention(self, block: nn.ModuleDict, x: Tensor) -> Tensor:
+    def _attention(self, block: nn.ModuleDict, x: Tensor, wanted: int) -> Tensor:
         parts = block["qkv"](x).unflatten(2, (3, self.dims.num_heads, -1)).unbind(2)
         quant_q, quant_k, quant_v, quant_p = block["operands"]
-        q, k, v = quant_q(parts[0]), quant_k(parts[1]), quant_v(parts[2])
+        q, k, v = quant_q(parts[0][:, :wanted]), quant_k(parts[1]), quant_v(parts[2])
         scores = q.transpose(1, 2) @ k.permute(0, 2, 3, 1) * self.dims.head_dim**-0.5
         mixed = quant_p(scores.softmax(dim=-1)) @ v.transpose(1, 2)
         return block["proj"](mixed.transpose(1, 2).flatten(2))

@@ -97,8 +97,13 @@ class Norm(nn.Module):
         return self.requant(self.norm(x))
 
 
+def _first(x: Tensor, wanted: int) -> Tensor:
+    """The first `wanted` tokens of (B, N, C); x itself if it has no more, so that an export gets no slice."""
+    return x if wanted == x.shape[1] else x[:, :wanted]
+
+
 class Attention(nn.Module):
-    """Multi-head self-attention on codes, (B, N, C) -> (B, N, C) in residual codes."""
+    """Multi-head self-attention on codes, (B, N, C) -> (B, wanted, C) in residual codes: the first `wanted` tokens."""
 
     def __init__(self, edge: str, dims: ViTDims, bits: BitWidths, linear: LinearFactory) -> None:
         super().__init__()
@@ -112,12 +117,14 @@ class Attention(nn.Module):
         if bound > FLOAT32_EXACT:
             raise ValueError(f"attention[{edge}]: accumulators may reach {bound}, expected at most 2**24")
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, wanted: int) -> Tensor:
         q, k, v = self.qkv(x).split(self.dim, dim=-1)
         shape = (x.shape[0], x.shape[1], self.heads, self.dim // self.heads)
-        scores = self.scores(q.reshape(shape).permute(0, 2, 1, 3) @ k.reshape(shape).permute(0, 2, 3, 1))
+        q = _first(q, wanted)
+        rows = (x.shape[0], wanted, self.heads, self.dim // self.heads)
+        scores = self.scores(q.reshape(rows).permute(0, 2, 1, 3) @ k.reshape(shape).permute(0, 2, 3, 1))
         mixed = self.mix(self.softmax(scores) @ v.reshape(shape).permute(0, 2, 1, 3))
-        return self.proj(mixed.permute(0, 2, 1, 3).reshape(x.shape))
+        return self.proj(mixed.permute(0, 2, 1, 3).reshape(q.shape))
 
 
 class Mlp(nn.Module):
@@ -134,7 +141,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm encoder block on residual codes, (B, N, C) -> (B, N, C)."""
+    """Pre-norm encoder block on residual codes, (B, N, C) -> (B, wanted, C): the first `wanted` tokens."""
 
     def __init__(self, edge: str, dims: ViTDims, bits: BitWidths, linear: LinearFactory) -> None:
         super().__init__()
@@ -145,8 +152,8 @@ class Block(nn.Module):
         self.mlp = Mlp(f"{edge}.mlp", dims, bits, linear)
         self.add2 = Add(f"{edge}.add2", bits.residual)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.add1(self.attn(self.norm1(x)), x)
+    def forward(self, x: Tensor, wanted: int) -> Tensor:
+        x = self.add1(self.attn(self.norm1(x), wanted), _first(x, wanted))
         return self.add2(self.mlp(self.norm2(x)), x)
 
 
@@ -165,8 +172,11 @@ class ViTGraph(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         x = self.embed(self.patch_embed(self.patches(codes)))
-        for block in self.blocks:
-            x = block(x)
+        for index, block in enumerate(self.blocks):
+            # Only the class token is read behind the last block. Training skips its other tokens; elsewhere every
+            # token is there, as in the hardware.
+            only_class = self.training and index == len(self.blocks) - 1
+            x = block(x, wanted=1 if only_class else self.dims.tokens)
         return self.head(self.norm(x[:, 0]))
 
     def linears(self) -> dict[str, Linear]:

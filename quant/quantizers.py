@@ -9,6 +9,7 @@ Both go into any Brevitas layer with two-dimensional weights:
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,22 @@ from brevitas.inject import ExtendedInjector, value
 from brevitas.proxy import WeightQuantProxyFromInjector
 from torch import Tensor, nn
 
-from quant.schemes import assign_rows, integer_bits, magnitudes, midpoints, scheme_id, search_scales
+from quant.schemes import SCHEMES, assign_rows, integer_bits, largest, nearest, scheme_id, search_scales
+
+
+@cache
+def _nearest_tables(bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One table of the nearest magnitudes of all schemes, and each scheme's largest magnitude and first entry.
+
+    Borders between magnitudes are multiples of 1/2, so ceil(2 * |value|) is all that the nearest one depends on.
+
+    Returns:
+        (magnitudes, largest magnitude by scheme id, first entry by scheme id), all float32.
+    """
+    tops = [largest(scheme, bits) for scheme in range(len(SCHEMES))]
+    parts = [nearest(np.arange(2 * top + 1) / 2, scheme, bits) for scheme, top in enumerate(tops)]
+    starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
+    return np.concatenate(parts).astype(np.float32), np.array(tops, dtype=np.float32), starts.astype(np.float32)
 
 
 class NearestInteger(torch.autograd.Function):
@@ -28,16 +44,12 @@ class NearestInteger(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, scaled: Tensor, row_scheme: Tensor, bits: int) -> Tensor:
-        out = torch.empty_like(scaled)
-        inside = torch.empty_like(scaled, dtype=torch.bool)
-        for scheme in torch.unique(row_scheme).tolist():
-            rows = row_scheme == scheme
-            part = scaled[rows]
-            levels = torch.tensor(magnitudes(scheme, bits), dtype=scaled.dtype)
-            borders = torch.tensor(midpoints(scheme, bits), dtype=scaled.dtype)
-            magnitude = part.abs()
-            out[rows] = torch.copysign(levels[torch.bucketize(magnitude, borders)], part)
-            inside[rows] = magnitude <= levels[-1]
+        table, tops, starts = (torch.from_numpy(values) for values in _nearest_tables(bits))
+        top, start = tops[row_scheme.long()][:, None], starts[row_scheme.long()][:, None]
+        magnitude = scaled.abs()
+        inside = magnitude <= top
+        index = torch.minimum(magnitude, top).mul_(2.0).ceil_().add_(start).to(torch.int32)
+        out = torch.copysign(table.index_select(0, index.flatten()).view(index.shape), scaled)
         ctx.save_for_backward(inside)
         return out + 0.0  # no negative zeros
 

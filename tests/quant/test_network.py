@@ -100,6 +100,23 @@ def test_every_parameter_gets_a_finite_gradient():
         assert torch.isfinite(parameter.grad).all() and (parameter.grad != 0).any(), name
 
 
+def test_training_skips_tokens_that_nothing_reads():
+    trained, images = network(dims=dataclasses.replace(TINY, depth=2))
+    found, seen = {}, {}
+    trained.blocks[-1].register_forward_hook(lambda module, args, out: seen.update({module.training: out.shape[1]}))
+    for training in (True, False):
+        trained.train(training).zero_grad()
+        trained.refresh()
+        logits = trained(images)
+        (logits * torch.arange(4.0)).sum().backward()
+        found[training] = [logits, *(parameter.grad.clone() for parameter in trained.parameters())]
+    assert seen == {True: 1, False: TINY.tokens}
+    assert torch.equal(found[True][0], found[False][0])
+    for short, whole in zip(found[True], found[False], strict=True):
+        # sums of another order, whose terms cancel
+        torch.testing.assert_close(short, whole, rtol=1e-4, atol=1e-5 * float(whole.detach().abs().max()))
+
+
 def test_training_lowers_the_loss():
     trained, images = network()
     labels = torch.tensor([0, 1, 2, 3, 0, 1])
