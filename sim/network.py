@@ -7,7 +7,7 @@ The network is a folder with its sources, its memory files and design.json:
         (per beat, element 0 low), signed, tokens, channels, permutation (channel at each position of the stream, null =
         natural order), tile (optional, above 1: the order is tile{group of `elements` channels{token}}), fifo (instance
         behind it, or null), depth;
-    units: name, outputs.
+    units: name, outputs, ideal_cycles (of an image, optional).
 With the macro VITRAIL_PROBE the edges' wires are public. Golden arrays have the shape (images, ..., channels).
 """
 
@@ -31,6 +31,7 @@ DESCRIPTION = "design.json"
 SEED = 2  # even: stalled outputs need not wait for tvalid; nothing stalls here
 WORKERS = 2
 TRACE_BEFORE, TRACE_AFTER = 2000, 200
+IDLE_CYCLES = 200_000  # without a handshake at the ports: a deadlock, in a network whose units are all quick
 
 
 class MismatchError(RuntimeError):
@@ -82,6 +83,10 @@ class Network:
         defines = ["VITRAIL_PROBE"] if probe else []
         return Design.build(self.about["top"], sources, defines=defines, trace=trace)
 
+    def run_jobs(self, design: Design, jobs: Sequence[Job], **options: Any) -> Result:
+        """Simulate jobs in the network's folder; a slowly folded network may be silent for long before its logits."""
+        return design.run(jobs, seed=SEED, cwd=self.folder, idle_limit=idle_limit(self.about), **options)
+
     def jobs(self, images: np.ndarray) -> list[Job]:
         """One job per image: codes in raster order, logits to wait for."""
         size = int(np.prod(self.about["image_shape"]))
@@ -99,7 +104,7 @@ class Network:
         parts = [jobs[a:b] for a, b in zip(starts, [*starts[1:], len(jobs)], strict=True)]
         start = time.monotonic()
         with ThreadPoolExecutor(len(starts)) as pool:
-            results = list(pool.map(lambda part: design.run(part, seed=SEED, cwd=self.folder), parts))
+            results = list(pool.map(lambda part: self.run_jobs(design, part), parts))
         return self._summary(results, time.monotonic() - start)
 
     @staticmethod
@@ -122,7 +127,7 @@ class Network:
             bits, scope = edge["element_bits"] * edge["elements"], where[f"{edge['wire']}_tdata"]
             probes.append(Probe(edge["name"], scope, edge["wire"], bits, beats * len(images)))
         start = time.monotonic()
-        result = design.run(self.jobs(images), seed=SEED, cwd=self.folder, probes=probes)
+        result = self.run_jobs(design, self.jobs(images), probes=probes)
         run = self._summary([result], time.monotonic() - start)
         for probe in probes:
             edge = self.edges[probe.name]
@@ -149,8 +154,13 @@ class Network:
         path = out / f"mismatch.{trace_kind()}"
         path.parent.mkdir(parents=True, exist_ok=True)
         window = (max(0, cycle - TRACE_BEFORE), cycle + TRACE_AFTER)
-        design.run(self.jobs(images), seed=SEED, cwd=self.folder, trace_path=path, trace_window=window)
+        self.run_jobs(design, self.jobs(images), trace_path=path, trace_window=window)
         return path
+
+
+def idle_limit(about: Mapping[str, Any]) -> int:
+    """Cycles without a handshake at a network's ports that count as deadlock: twice what all units take in turn."""
+    return max(IDLE_CYCLES, 2 * sum(unit.get("ideal_cycles", 0) for unit in about.get("units", ())))
 
 
 def natural_order(stream: np.ndarray, edge: Mapping[str, Any]) -> np.ndarray:

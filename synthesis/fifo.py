@@ -16,6 +16,7 @@ import numpy as np
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
+from sim.network import idle_limit
 from sim.verilate import Design, Job, Result
 from synthesis.generate import generate, read_description
 from synthesis.lower import execute
@@ -107,7 +108,8 @@ def _run(
     design: Design, rtl_dir: Path, images: np.ndarray, logits: np.ndarray, stall: dict[str, int] | None = None
 ) -> Result:
     jobs = [Job({"s_axis": image.reshape(-1)}, {"m_axis": codes}) for image, codes in zip(images, logits, strict=True)]
-    return design.run(jobs, cwd=rtl_dir, stall=stall or 0, seed=2 * SEED)
+    limit = idle_limit(read_description(rtl_dir))
+    return design.run(jobs, cwd=rtl_dir, stall=stall or 0, seed=2 * SEED, idle_limit=limit)
 
 
 def _stall(description: dict[str, Any], cycles: int) -> dict[str, int]:

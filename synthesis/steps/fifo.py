@@ -9,7 +9,8 @@ from synthesis.build import Build, Step
 from synthesis.steps import fold, generate
 
 CONFIG = "folding.json"
-SOURCES = (*generate.SOURCES, "synthesis/fifo.py", "sim/verilate.py", "sim/words.py", "sim/toolchain.py", "sim/*.cpp")
+SIMULATOR = ("sim/verilate.py", "sim/words.py", "sim/toolchain.py", "sim/*.cpp", "sim/network.py", "sim/compare.py")
+SOURCES = (*generate.SOURCES, "synthesis/fifo.py", *SIMULATOR)
 
 
 def run(build: Build, out: Path) -> dict[str, Any]:

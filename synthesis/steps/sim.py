@@ -9,7 +9,7 @@ import numpy as np
 from synthesis.build import Build, Step
 from synthesis.steps import export, fifo, fold
 
-SOURCES = (*fifo.SOURCES, "sim/network.py", "sim/compare.py")
+SOURCES = fifo.SOURCES
 IMAGES = 100
 EDGE_IMAGES = 3
 UNTRAINED_IMAGES = 4

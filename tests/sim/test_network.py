@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sim.compare import compare_edge, compare_edges
-from sim.network import MismatchError, Network, natural_order, simulate
+from sim.network import MismatchError, Network, idle_limit, natural_order, simulate
 
 RTL = Path(__file__).with_name("rtl")
 ROWS, COLS = 4, 6
@@ -134,3 +134,23 @@ def test_compare_counts_and_finds_the_first_edge():
         compare_edges({"a": want["a"], "c": want["c"]}, want)
     with pytest.raises(ValueError, match=r"a: shape \(2,\) simulated, \(3,\) expected"):
         compare_edge("a", np.zeros(2), np.zeros(3))
+
+
+@pytest.mark.verilator
+def test_slow_network_is_no_deadlock(tmp_path, monkeypatch):
+    """Cycles without a handshake at its ports: more than the limit, fewer than its units take."""
+    monkeypatch.setattr("sim.network.IDLE_CYCLES", 2)
+    folder = make_network(tmp_path)
+    images = stimulus(1)
+    with pytest.raises(RuntimeError, match="no handshake for 2 cycles"):
+        Network(folder).run(images)
+    about = json.loads((folder / "design.json").read_text())
+    about["units"] = [{"name": "a", "ideal_cycles": 24}, {"name": "b", "ideal_cycles": 24}]
+    (folder / "design.json").write_text(json.dumps(about))
+    np.testing.assert_array_equal(Network(folder).run(images).logits, golden(images)[0])
+
+
+def test_idle_limit_follows_from_the_units():
+    units = [{"name": "a", "ideal_cycles": 70_000}, {"name": "b", "ideal_cycles": 80_000}]
+    assert idle_limit({"units": units}) == 300_000
+    assert idle_limit({"units": units[:1]}) == idle_limit({}) == 200_000
