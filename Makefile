@@ -33,7 +33,7 @@ RUN = $(PY) -m synthesis $@ --model '$(MODEL)' --board '$(BOARD)' $(if $(FPS),--
 PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 # these read images
-bitstream train export sim synth pnr report bench run test test-slow: data
+bitstream train export sim synth pnr report bench run sweep test test-slow: data
 estimate rtl lint view flash check list-models list-boards data: venv
 
 ##@ From model to board (MODEL=, BOARD=, FPS=, FRACTION= of the device, LANES=all|dsp, ARGS=)
@@ -68,6 +68,8 @@ bench: ## measure simulation speed and cycles per image
 	@$(RUN)
 bench-qat: venv ## time a training step of MODEL beside one of plain Brevitas
 	@$(PY) -m models.bench_qat --model '$(MODEL)' $(ARGS)
+sweep: ## train, measure and synthesize the design points of synthesis/sweeps/MODEL.yaml, on WORKERS processes; resumes
+	@$(PY) -m synthesis sweep --model '$(if $(filter-out file,$(origin MODEL)),$(MODEL),vit_mini)' --workers '$(WORKERS)' $(ARGS)
 
 ##@ Development
 test: ## the test suite, without the slow tests
@@ -121,5 +123,5 @@ $(VENV)/.sysroot: | $(VENV)/.installed
 	  || { echo "venv: lz4.h or zlib.h is missing (waveforms need them). On Debian: sudo apt-get install liblz4-dev zlib1g-dev" >&2; exit 1; }
 	@rm -rf $(VENV)/debs; touch $@
 
-.PHONY: bitstream train export estimate rtl lint sim synth pnr report view flash run bench bench-qat test test-slow check \
+.PHONY: bitstream train export estimate rtl lint sim synth pnr report view flash run bench sweep bench-qat test test-slow check \
   list-models list-boards venv data clean help tools

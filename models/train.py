@@ -30,7 +30,7 @@ from models.quant_vit import BitWidths, IntegerViT, QuantViT, constant_shapes
 from models.registry import ViTDims
 from models.train_float import Batches, FloatRecipe, accuracy, augment, load_fashion_mnist, to_input, train_float
 from models.vit import ViT
-from quant.recipe import Recipe, load_recipe
+from quant.recipe import RECIPE_DIR, Recipe, load_recipe
 from quant.schemes import encode
 
 CHECKPOINT_DIR = Path(__file__).resolve().parent / "checkpoints"
@@ -58,14 +58,16 @@ def float_checkpoint_path(config: ModelConfig, folder: Path = CHECKPOINT_DIR) ->
     return folder / f"{config.backbone}_float.safetensors"
 
 
-def load_integer(config: ModelConfig, folder: Path = CHECKPOINT_DIR) -> tuple[IntegerViT, dict[str, Any]]:
+def load_integer(
+    config: ModelConfig, folder: Path = CHECKPOINT_DIR, recipe_dir: Path = RECIPE_DIR
+) -> tuple[IntegerViT, dict[str, Any]]:
     """Load the trained integer network of a model and the details of its training.
 
     Raises:
         ValueError: the checkpoint is missing, damaged, or made for another network or recipe.
     """
     path = checkpoint_path(config, folder)
-    recipe = load_recipe(config.recipe)
+    recipe = load_recipe(config.recipe, recipe_dir)
     bits = BitWidths.of(config.weight_bits, config.activation_bits, recipe)
     found = load_checkpoint(path, kind="quant", dims=config.dims, shapes=constant_shapes(config.dims, bits))
     made_with = found.details.get("recipe", {})

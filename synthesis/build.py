@@ -86,6 +86,8 @@ class Build:
         reference: report.json of the build that hardware EER refers to, or None.
         fraction: Share of the device to use; None: the shares of board.yaml.
         lanes: "all", or "dsp": no row of a linear layer on LUTs.
+        checkpoint_dir: Folder of the checkpoint.
+        recipe_dir: Folder of the recipe.
     """
 
     config: ModelConfig
@@ -100,6 +102,8 @@ class Build:
     reference: Path | None = None
     fraction: float | None = None
     lanes: str = "all"
+    checkpoint_dir: Path = ROOT / "models" / "checkpoints"
+    recipe_dir: Path = ROOT / "quant" / "recipes"
 
     @property
     def model(self) -> str:

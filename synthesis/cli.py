@@ -34,7 +34,7 @@ STEPS_OF = {
     "report": ("report",),
     "bitstream": CHAIN,
 }
-OTHER_VERBS = ("train", "lint", "view", "flash", "run", "bench", "clean", "list-models", "list-boards")
+OTHER_VERBS = ("train", "sweep", "lint", "view", "flash", "run", "bench", "clean", "list-models", "list-boards")
 INTERRUPTED = 130
 
 
@@ -72,6 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        if words[:1] == ["sweep"]:
+            from synthesis.sweep import main as sweep
+
+            return sweep(words[1:])
         options = parse(words)
         return run(options)
     except KeyboardInterrupt:

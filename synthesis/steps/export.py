@@ -4,7 +4,7 @@
 from pathlib import Path
 from typing import Any
 
-from synthesis.build import ROOT, Build, Step, file_hash
+from synthesis.build import Build, Step, file_hash
 
 FILE = "model.onnx"
 SOURCES = ("models/*.py", "models/backbones/*.py", "quant/*.py", "sim/golden/*.py")
@@ -12,7 +12,7 @@ SOURCES = ("models/*.py", "models/backbones/*.py", "quant/*.py", "sim/golden/*.p
 
 def checkpoint(build: Build) -> Path:
     """The model's checkpoint."""
-    return ROOT / "models" / "checkpoints" / f"{build.model}.safetensors"
+    return build.checkpoint_dir / f"{build.model}.safetensors"
 
 
 def trainable(build: Build) -> bool:
@@ -28,7 +28,7 @@ def is_untrained(build: Build) -> bool:
 
 def parameters(build: Build) -> dict[str, Any]:
     """The checkpoint and the recipe by content."""
-    recipe = ROOT / "quant" / "recipes" / f"{build.config.recipe}.yaml"
+    recipe = build.recipe_dir / f"{build.config.recipe}.yaml"
     path = checkpoint(build)
     return {
         "model": build.model,
@@ -48,7 +48,7 @@ def integer_network(build: Build) -> tuple[Any, dict[str, Any]]:
 
     if is_untrained(build):
         return untrained_integer(build.config), {}
-    return load_integer(build.config)
+    return load_integer(build.config, build.checkpoint_dir, build.recipe_dir)
 
 
 def run(build: Build, out: Path) -> dict[str, Any]:

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One trial of a sweep: quantize the float network by a recipe, train it briefly, measure the integer network.
+
+The same steps as models.train, on a seeded part of the training images and without evaluations in between.
+"""
+
+import hashlib
+import time
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from models.names import ModelConfig
+from models.quant_vit import BitWidths, QuantViT
+from models.train import (
+    CHECKPOINT_DIR,
+    _set_parameters,
+    _start,
+    _train_epoch,
+    checkpoint_path,
+    float_checkpoint_path,
+    integer_logits,
+)
+from models.train_float import Batches, load_fashion_mnist, to_input
+from models.vit import ViT
+from quant.recipe import Recipe
+
+
+def run_trial(
+    config: ModelConfig, recipe: Recipe, train_images: int, folder: Path, float_folder: Path = CHECKPOINT_DIR
+) -> dict[str, Any]:
+    """Quantize, train, measure on all test images, and keep the integer network as a checkpoint.
+
+    Args:
+        config: Model; its name is that of the checkpoint.
+        recipe: How to quantize and train. Its seed chooses the images, their order and the augmentation; calibration
+            takes the first of the chosen images. 0 epochs: calibration only.
+        train_images: Training images of an epoch, drawn from the 55,000.
+        folder: Folder of the checkpoint.
+        float_folder: Folder of the float checkpoint.
+
+    Returns:
+        integer_top1, float_top1 [%]; weight_error_calibrated, weight_error: relative RMS difference of all weights of
+        the encoder blocks from the float network's, before and after training; logit_error: relative RMS difference of
+        the logits on the test images; seconds_train, seconds; images (of the test set).
+
+    Raises:
+        ValueError: the data set or the float checkpoint is unusable.
+    """
+    begin = time.monotonic()
+    dims = config.dims
+    bits = BitWidths.of(config.weight_bits, config.activation_bits, recipe)
+    source = float_checkpoint_path(config, float_folder)
+    checkpoint = load_checkpoint(source, kind="float", dims=dims)
+    teacher = ViT(dims)
+    teacher.load_state_dict(checkpoint.tensors)
+    teacher.eval().requires_grad_(False)
+    training, _, test = _data()
+    chosen = subset(training, train_images, recipe.seed)
+
+    network, state = _start(config.source_name, dims, bits, recipe, checkpoint, chosen)
+    calibrated_error = weight_error(network, checkpoint.tensors)
+    start = time.monotonic()
+    for epoch in range(recipe.epochs):
+        _train_epoch(network, teacher, state, recipe, chosen, epoch)
+    seconds_train = time.monotonic() - start
+    _set_parameters(network, state["average"])
+
+    integer = network.integer()
+    codes = integer_logits(integer, test.codes.unsqueeze(-1).numpy())
+    wanted = float_logits(teacher, test.codes)
+    labels = test.labels.numpy()
+    results = {
+        "integer_top1": 100 * float((codes.argmax(axis=1) == labels).mean()),
+        "float_top1": 100 * float((wanted.argmax(axis=1) == labels).mean()),
+        "weight_error_calibrated": calibrated_error,
+        "weight_error": weight_error(network, checkpoint.tensors),
+        "logit_error": relative_rms(codes * network.real_scales()["logits"], wanted),
+        "images": len(test),
+        "train_images": train_images if recipe.epochs else 0,
+        "seconds_train": round(seconds_train, 2),
+    }
+    details = {
+        "recipe": asdict(recipe),
+        "recipe_name": config.recipe,
+        "bits": asdict(bits),
+        "scales": network.real_scales(),
+        "seed": recipe.seed,
+        "float_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+        "float_test_accuracy": results["float_top1"] / 100,
+        "test_accuracy": results["integer_top1"] / 100,
+        "test_images": len(test),
+        "train_images": results["train_images"],
+        "torch": torch.__version__,
+    }
+    tensors = {name: torch.from_numpy(values) for name, values in network.integer_constants().items()}
+    save_checkpoint(checkpoint_path(config, folder), Checkpoint(config.source_name, "quant", dims, tensors, details))
+    return results | {"seconds": round(time.monotonic() - begin, 2)}
+
+
+@cache
+def _data() -> tuple[Batches, Batches, Batches]:
+    return load_fashion_mnist()
+
+
+def subset(training: Batches, count: int, seed: int) -> Batches:
+    """A seeded choice of `count` training images.
+
+    Raises:
+        ValueError: there are fewer.
+    """
+    if not 1 <= count <= len(training):
+        raise ValueError(f"trial: train_images={count}, expected 1..{len(training)}")
+    rows = torch.randperm(len(training), generator=torch.Generator().manual_seed(seed))[:count]
+    return Batches(training.codes[rows], training.labels[rows])
+
+
+@torch.inference_mode()
+def float_logits(network: ViT, codes: Tensor, batch_size: int = 500) -> np.ndarray:
+    """Logits (images, classes), float64, of a float network on image codes (images, side, side)."""
+    return np.concatenate([network(to_input(part)).double().numpy() for part in codes.split(batch_size)])
+
+
+@torch.no_grad()
+def weight_error(network: QuantViT, tensors: dict[str, Tensor]) -> float:
+    """Relative RMS difference of the quantized weights of all encoder blocks from float weights."""
+    found, wanted = [], []
+    for name, layer in network.linears().items():
+        if name.startswith("blocks."):
+            quantizer = network.quantizer(name)
+            real = quantizer.integers(layer.matrix.weight) * quantizer.scale()[:, None]
+            found.append(real.double().flatten())
+            wanted.append(tensors[f"{name}.weight"].double().flatten())
+    return relative_rms(torch.cat(found).numpy(), torch.cat(wanted).numpy())
+
+
+def relative_rms(values: np.ndarray, reference: np.ndarray) -> float:
+    """Root of the mean squared difference over that of the mean squared reference."""
+    return float(np.sqrt(np.square(values - reference).sum() / np.square(reference).sum()))

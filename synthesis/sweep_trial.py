@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a worker of a sweep does: one trial (train, measure, estimate) or one point's hardware (synthesis, simulation)."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from models.names import parse_model_name
+from quant.recipe import parse_recipe
+from synthesis.board import load_board
+
+TRIAL_DIRECTIONS = ("maximize", "minimize", "minimize")  # integer top-1, estimated LUT, estimated DSP
+HARDWARE_DIRECTIONS = ("minimize", "minimize", "minimize")  # LUT, DSP, cycles per image
+HARDWARE_STEPS = ("export", "lower", "fold", "generate", "fifo", "sim", "synth")
+
+
+def trial(job: dict[str, Any]) -> dict[str, Any]:
+    """Train and measure one point with one seed; see models.trial. Resources are the fold's estimates."""
+    import torch
+
+    from models.trial import run_trial
+
+    torch.set_num_threads(1)
+    config = parse_model_name(job["model"], Path(job["recipes"]))
+    recipe = parse_recipe(job["recipe"], f"of {job['model']}")
+    results = run_trial(config, recipe, job["train_images"], Path(job["checkpoints"]))
+    estimate = estimate_resources(job)
+    results |= {f"{kind}_estimate": estimate[kind] for kind in ("lut", "dsp", "bram")}
+    return {"values": [results["integer_top1"], estimate["lut"], estimate["dsp"]], "results": results}
+
+
+def estimate_resources(job: dict[str, Any]) -> dict[str, int]:
+    """LUT, DSP and 18-kbit block RAMs of a point's trained network, folded for the board and frame rate."""
+    from models.train import load_integer
+    from quant.export import export_qonnx
+    from synthesis import fold
+    from synthesis.lower import lower
+
+    config = parse_model_name(job["model"], Path(job["recipes"]))
+    network, _ = load_integer(config, Path(job["checkpoints"]), Path(job["recipes"]))
+    shape = (config.dims.image_size, config.dims.image_size, config.dims.channels)
+    with tempfile.TemporaryDirectory() as folder:
+        model = export_qonnx(network, shape, Path(folder) / "model.onnx", job["model"], config.recipe)
+    return fold.search(fold.minimize_accumulators(lower(model)), load_board(job["board"]), job["fps"]).used
+
+
+def hardware(job: dict[str, Any]) -> dict[str, Any]:
+    """Build one point's design: every code simulated against the golden models, cycles, and Yosys' resources."""
+    from synthesis.build import Build
+    from synthesis.reports.report import collect, read_results
+    from synthesis.steps import STEPS
+
+    build = Build(
+        parse_model_name(job["model"], Path(job["recipes"])),
+        load_board(job["board"]),
+        job["fps"],
+        root=Path(job["builds"]),
+        report=lambda text: None,
+        checkpoint_dir=Path(job["checkpoints"]),
+        recipe_dir=Path(job["recipes"]),
+    )
+    with build.locked():
+        build.execute(STEPS[name] for name in HARDWARE_STEPS)
+        report = collect(read_results(build.dir), build.model, build.board)
+        seconds = {name: step["seconds"] for name, step in build.manifest["steps"].items()}
+    results = {key: report[key] for key in ("model", "bit_exact", "resources", "throughput", "eer")}
+    results |= {"estimate": report["folding"]["estimate"], "seconds": seconds}
+    used, rate = report["resources"], report["throughput"]
+    return {"values": [used["lut"], used["dsp"], rate["cycles_per_image"]], "results": results}
