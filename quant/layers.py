@@ -209,11 +209,9 @@ class SoftmaxFn(torch.autograd.Function):
         return slope * scale.float(), None, None, None, None, (slope * x).sum().to(scale.dtype).reshape(scale.shape)
 
     @staticmethod
-    def symbolic(
-        g: Any, x: Any, table: Any, length: int, edge: str, widths: tuple[int, int, int], scale: Any
-    ) -> Any:
-        keys = dict(zip(("out_bits_i", "fraction_bits_i", "twin_shift_i"), widths, strict=True))
-        return _op(g, "Softmax", [x, table], length_i=length, edge_s=edge, **keys)
+    def symbolic(g: Any, x: Any, table: Any, length: int, edge: str, widths: tuple[int, int, int], scale: Any) -> Any:
+        keys = {"out_bits_i": widths[0], "fraction_bits_i": widths[1], "twin_shift_i": widths[2]}
+        return _op(g, "Softmax", [x, table], None, length_i=length, edge_s=edge, **keys)
 
 
 class TableFn(torch.autograd.Function):
@@ -379,9 +377,7 @@ class Softmax(nn.Module):
 
     table: Tensor
 
-    def __init__(
-        self, edge: str, length: int, widths: tuple[int, int, int] = (OUT_BITS, FRACTION_BITS, 0)
-    ) -> None:
+    def __init__(self, edge: str, length: int, widths: tuple[int, int, int] = (OUT_BITS, FRACTION_BITS, 0)) -> None:
         super().__init__()
         self.edge, self.length, self.widths = edge, length, widths
         check_widths(*widths)

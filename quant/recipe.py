@@ -12,6 +12,7 @@ import yaml
 from quant.schemes import MAX_BITS, MIN_BITS, SCHEMES
 
 RECIPE_DIR = Path(__file__).resolve().parent / "recipes"
+METHODS = ("qat", "ptq", "liu", "ptq4vit", "apqvit", "noisyquant")
 MIXED_LAYERS = ("mlp", "all", "none")
 # Smallest and largest value of each number.
 LIMITS: dict[str, tuple[float, float]] = {
@@ -40,6 +41,9 @@ class Recipe:
     """How a network is quantized and trained.
 
     Attributes:
+        method: "qat" trains; the others only calibrate (models/ptq.py): plain, and systems of the survey's section 3.4.
+        integer_forms: The calibration keeps to what the integer units run. False: the published form of a method,
+            which only the fake-quantized float network evaluates; the integer network is refused.
         mixed_layers: Layers with shift-add rows: "mlp" (fc1, fc2), "all" (every linear layer of the blocks) or "none".
         scheme: Scheme of the shift-add rows, "pot" or "sp2"; "fixed" has none.
         row_group: Consecutive output rows within which the same number of rows is shift-add.
@@ -61,6 +65,8 @@ class Recipe:
         seed: Seed of order and augmentation.
     """
 
+    method: str
+    integer_forms: bool
     mixed_layers: str
     scheme: str
     row_group: int
@@ -128,9 +134,15 @@ def parse_recipe(content: Any, source: str) -> Recipe:
 
 def _fault(name: str, kind: Any, value: Any) -> str:
     """What is wrong with one value; empty when nothing is."""
-    choices = {"mixed_layers": MIXED_LAYERS, "scheme": SCHEMES}.get(name)
+    choices = {
+        "method": METHODS,
+        "integer_forms": (True, False),
+        "mixed_layers": MIXED_LAYERS,
+        "scheme": SCHEMES,
+    }.get(name)
     if choices is not None:
-        return "" if value in choices else f"{name}={value!r}, expected one of {', '.join(choices)}"
+        known = value in choices and type(value) is type(choices[0])
+        return "" if known else f"{name}={value!r}, expected one of {', '.join(map(str, choices))}"
     low, high = LIMITS[name]
     number = isinstance(value, int | float if kind == "float" else int) and not isinstance(value, bool)
     if number and low <= value <= high:

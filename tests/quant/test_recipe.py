@@ -45,6 +45,8 @@ def test_unknown_and_missing_keys_in_one_message():
         ({"epochs": True}, r"epochs=True, expected an integer"),
         ({"learning_rate": "fast"}, r"learning_rate='fast', expected a number from 0.0 to 1.0"),
         ({"mixed_layers": "some"}, r"mixed_layers='some', expected one of mlp, all, none"),
+        ({"method": "ptv"}, r"method='ptv', expected one of qat, ptq, liu, ptq4vit, apqvit, noisyquant"),
+        ({"integer_forms": 1}, r"integer_forms=1, expected one of True, False"),
         ({"first_layer_weight_bits": 1}, r"first_layer_weight_bits=1, expected an integer from 2 to 8"),
     ],
 )
