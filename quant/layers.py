@@ -54,8 +54,8 @@ class SlidingWindowFn(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, image: Tensor, kernel: int, stride: int, edge: str) -> Tensor:
         windows = image.permute(0, 3, 1, 2).unfold(2, kernel, stride).unfold(3, kernel, stride)
-        batch, channels, rows, columns = windows.shape[:4]
-        return windows.permute(0, 2, 3, 1, 4, 5).reshape(batch, rows * columns, channels * kernel * kernel)
+        # no products of sizes: with kernel 1 they stop the exporter
+        return windows.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)
 
     @staticmethod
     def symbolic(g: Any, image: Any, kernel: int, stride: int, edge: str) -> Any:

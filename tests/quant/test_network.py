@@ -63,6 +63,15 @@ def test_qonnx_execution_matches_torch_form(tmp_path, weight_bits, activation_bi
         np.testing.assert_array_equal(execute(wrapper, image[None]), codes[None])
 
 
+@pytest.mark.parametrize("changes", [{"image_size": 3, "patch_size": 1, "patch_stride": 1}, {"patch_stride": 4}])
+def test_qonnx_execution_matches_torch_form_for_other_patches(tmp_path, changes):
+    """A patch of one pixel, and patches side by side."""
+    trained, images = network(dims=dataclasses.replace(TINY, channels=3, **changes))
+    integer = trained.integer()
+    wrapper = export_qonnx(integer, tuple(images.shape[1:]), tmp_path / "m.onnx", "m", "r")
+    np.testing.assert_array_equal(execute(wrapper, images[:1].numpy()), logits_codes(integer, images[:1]))
+
+
 def test_constants_have_the_shapes_and_schemes_they_promise():
     trained, _ = network()
     constants = trained.integer_constants()
