@@ -400,14 +400,15 @@ class Gelu(nn.Module):
 
     Attributes:
         content: float32 holding signed integers of out_bits, shape (2**in_bits,), indexed by bit pattern.
+        twin_shift: As in sim.golden.lookup.gelu_table.
         slope, in_scale, out_scale: Real derivative in codes and real code values while training, otherwise None.
     """
 
     content: Tensor
 
-    def __init__(self, edge: str, in_bits: int, out_bits: int) -> None:
+    def __init__(self, edge: str, in_bits: int, out_bits: int, twin_shift: int = 0) -> None:
         super().__init__()
-        self.edge, self.in_bits, self.out_bits = edge, in_bits, out_bits
+        self.edge, self.in_bits, self.out_bits, self.twin_shift = edge, in_bits, out_bits, twin_shift
         self.register_buffer("content", torch.zeros(2**in_bits))
         self.slope: Tensor | None = None
         self.in_scale: Tensor | None = None
@@ -417,7 +418,7 @@ class Gelu(nn.Module):
         """Take the real values of one input and one output code (scalar tensors)."""
         self.in_scale, self.out_scale = in_scale, out_scale
         low, high = float(in_scale.detach()), float(out_scale.detach())
-        self.content = torch.from_numpy(gelu_table(low, high, self.in_bits, self.out_bits)).float()
+        self.content = torch.from_numpy(gelu_table(low, high, self.in_bits, self.out_bits, self.twin_shift)).float()
         pattern = torch.arange(2**self.in_bits)
         code = torch.where(pattern >= 2 ** (self.in_bits - 1), pattern - 2**self.in_bits, pattern)
         x = code.double() * low
