@@ -77,8 +77,8 @@ def run_trial(
     wanted = float_logits(teacher, test.codes)
     labels = test.labels.numpy()
     results = {
-        "integer_top1": 100 * float((codes.argmax(axis=1) == labels).mean()),
-        "float_top1": 100 * float((wanted.argmax(axis=1) == labels).mean()),
+        "integer_top1": percent(codes.argmax(axis=1) == labels),
+        "float_top1": percent(wanted.argmax(axis=1) == labels),
         "weight_error_calibrated": calibrated_error,
         "weight_error": weight_error(network, checkpoint.tensors),
         "logit_error": relative_rms(codes * network.real_scales()["logits"], wanted),
@@ -138,6 +138,11 @@ def weight_error(network: QuantViT, tensors: dict[str, Tensor]) -> float:
             found.append(real.double().flatten())
             wanted.append(tensors[f"{name}.weight"].double().flatten())
     return relative_rms(torch.cat(found).numpy(), torch.cat(wanted).numpy())
+
+
+def percent(hits: np.ndarray) -> float:
+    """Share of true values in percent."""
+    return 100 * int(hits.sum()) / hits.size
 
 
 def relative_rms(values: np.ndarray, reference: np.ndarray) -> float:

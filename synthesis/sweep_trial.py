@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a worker of a sweep does: one trial (train, measure, estimate) or one point's hardware (synthesis, simulation)."""
+"""What a worker of a sweep does: a trial (train, measure, estimate) or a point's hardware (synthesize, simulate)."""
 
 import tempfile
 from pathlib import Path
