@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random small ViTs, end to end: export, lower, fold, size the FIFOs, simulate; every code equal to the golden models.
+
+A seed decides sizes, widths, schemes, weights and foldings. Two small ones run in the ordinary suite. Other seeds:
+VITRAIL_SEED=<first> VITRAIL_CASES=<count> make test-slow ARGS=tests/e2e/test_random_geometry.py
+"""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.registry import ViTDims
+from quant.recipe import Recipe, load_recipe
+
+pytestmark = pytest.mark.verilator
+
+FIRST_SEED = int(os.environ.get("VITRAIL_SEED", "1"))
+CASES = int(os.environ.get("VITRAIL_CASES", "20" if "VITRAIL_SEED" not in os.environ else "1"))
+SMALL_SEEDS = (101, 102)
+BOARDS = ("ulx3s_85f", "zcu102", "kv260")
+FOLDINGS = ("any", "any", "rate", "budget")
+IMAGES = 2
+LANES = 64  # most products a cycle of an mvu, so that it compiles in seconds
+CYCLES, DRAWS = 40_000, 50  # foldings are drawn until an image takes no more cycles, so that it is simulated in seconds
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """One random network and how it is folded.
+
+    Attributes:
+        seed: Decides everything below, the weights and the images.
+        dims: Sizes.
+        weight_bits, activation_bits: Widths in the blocks.
+        recipe: Schemes and the other widths.
+        board: Device that the folding is for.
+        folding: "any" (random PE, SIMD, tiles, lanes), "rate" (random frame rate) or "budget" (as fast as it fits).
+    """
+
+    seed: int
+    dims: ViTDims
+    weight_bits: int
+    activation_bits: int
+    recipe: Recipe
+    board: str
+    folding: str
+
+    def __str__(self) -> str:
+        d, r = self.dims, self.recipe
+        patches = f"{d.patch_size}x{d.patch_size}x{d.channels} at {d.patch_stride}"
+        edges = f"first {r.first_layer_weight_bits}, last {r.last_layer_weight_bits}, residual {r.residual_bits}"
+        rows = f"{r.shift_add_rows} of {r.row_group} rows {r.scheme} in {r.mixed_layers}"
+        return (
+            f"seed {self.seed}: {d.tokens} tokens of {d.embed_dim}, {d.num_heads} heads of {d.head_dim}, depth "
+            f"{d.depth}, MLP {d.mlp_dim}, patches {patches}, {d.num_classes} classes, W{self.weight_bits}"
+            f"A{self.activation_bits} ({edges}, logits {r.logits_bits}), {rows}, fold {self.folding}, {self.board}"
+        )
+
+
+def draw(seed: int, small: bool = False) -> Geometry:
+    """The geometry of a seed: embed 24..96, 1..4 heads, 1..3 blocks, 5..50 tokens, W 2..8, A 2..8."""
+    rng = np.random.default_rng(seed)
+    pick = lambda *values: values[rng.integers(len(values))]  # noqa: E731
+    heads = int(rng.integers(1, 5))
+    embed = heads * int(rng.integers(-(-24 // heads), (32 if small else 96) // heads + 1))
+    grid, stride = int(rng.integers(2, 4 if small else 8)), int(rng.integers(1, 5))
+    patch = int(rng.integers(stride, stride + 3))
+    dims = ViTDims(
+        image_size=(grid - 1) * stride + patch,
+        channels=pick(1, 1, 3),
+        patch_size=patch,
+        patch_stride=stride,
+        embed_dim=embed,
+        depth=1 if small else int(rng.integers(1, 4)),
+        num_heads=heads,
+        mlp_ratio=int(rng.integers(2, 3 if small else 5)),
+        num_classes=int(rng.integers(2, 13)),
+    )
+    groups = [size for size in range(1, 13) if embed % size == 0]
+    group = int(pick(*groups))
+    recipe = replace(
+        load_recipe("default"),
+        mixed_layers=pick("mlp", "all"),
+        scheme=pick("pot", "sp2", "fixed"),
+        row_group=group,
+        shift_add_rows=int(rng.integers(0, group + 1)),
+        residual_bits=int(rng.integers(8, 17)),
+        first_layer_weight_bits=pick(8, 8, int(rng.integers(2, 9))),
+        last_layer_weight_bits=pick(8, 8, int(rng.integers(2, 9))),
+        logits_bits=pick(16, 16, int(rng.integers(8, 17))),
+    )
+    bits = int(rng.integers(2, 9)), pick(4, 5, 6, 7, 8, 8, 2, 3)
+    return Geometry(seed, dims, *bits, recipe, pick(*BOARDS), pick(*FOLDINGS))
+
+
+def integer_network(case: Geometry) -> Any:
+    """Seeded random weights: some layers with little gain and some with much, LayerNorms with gamma of both signs."""
+    import torch
+
+    from models.quant_vit import BitWidths, QuantViT
+    from models.vit import ViT
+
+    torch.manual_seed(case.seed)
+    dims = case.dims
+    tensors = {name: value.detach().clone() for name, value in ViT(dims).named_parameters()}
+    for name, value in tensors.items():
+        if "norm" in name:
+            value.add_(0.5 * torch.randn_like(value))
+        elif name.endswith("weight"):
+            value.mul_(float(np.exp(1.5 * torch.rand(1).item())) * (1 + torch.rand(len(value), 1)))
+        else:
+            value.add_(0.1 * torch.randn_like(value))
+    images = torch.randint(-128, 128, (4, dims.image_size, dims.image_size, dims.channels)).float()
+    bits = BitWidths.of(case.weight_bits, case.activation_bits, case.recipe)
+    return QuantViT.from_float(tensors, dims, bits, case.recipe, images, search_steps=4).integer()
+
+
+def shapes(mvu: Any) -> list[int]:
+    """Every PE that an mvu can have."""
+    from synthesis import fold
+    from synthesis.ops.mvu import lane_order
+
+    possible = []
+    for pe in fold.divisors(mvu.get_nodeattr("rows")):
+        try:
+            lane_order(mvu.schemes(), pe)
+        except ValueError:
+            continue
+        possible.append(pe)
+    return possible
+
+
+def random_folding(case: Geometry, model: Any, board: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """PE, SIMD, tile and multiplier rows of every mvu, SIMD of every matmul, as FINN's ApplyConfig takes them.
+
+    SIMD need not divide the columns, a tile need not divide the tokens.
+    """
+    from qonnx.custom_op.registry import getCustomOp
+
+    from synthesis import fold
+
+    rng = np.random.default_rng([case.seed, 1])
+    config: dict[str, dict[str, Any]] = {"Defaults": {}}
+    for node in model.graph.node:
+        inst = getCustomOp(node)
+        if fold.kind(inst) == "VitrailMvu":
+            for _ in range(DRAWS):
+                simd = int(rng.integers(1, min(inst.get_nodeattr("k"), LANES) + 1))
+                most = LANES // simd
+                pe = int(rng.choice([pe for pe in shapes(inst) if pe <= most] or shapes(inst)[:1]))
+                inst.set_nodeattr("PE", pe)
+                inst.set_nodeattr("SIMD", simd)
+                if inst.get_exp_cycles() <= CYCLES:
+                    break
+            tile = int(rng.integers(2, inst.get_nodeattr("tokens") + 2)) if rng.random() < 0.4 else 1
+            dsp_rows = int(rng.integers(0, inst.lanes()["fixed"] + 1))
+            config[node.name] = {"PE": pe, "SIMD": simd, "tile": tile, "dsp_rows": dsp_rows}
+            config[node.name]["target"] = fold.target_of(board)
+        elif fold.kind(inst) == "VitrailMatmul":
+            for _ in range(DRAWS):
+                inst.set_nodeattr("SIMD", int(rng.integers(1, min(inst.contraction, 16) + 1)))
+                if inst.get_exp_cycles() <= CYCLES:
+                    break
+            config[node.name] = {"SIMD": inst.get_nodeattr("SIMD")}
+    return config
+
+
+def folded(case: Geometry, model: Any) -> Any:
+    """The dataflow graph with its folding."""
+    from synthesis import fold
+    from synthesis.board import load_board
+
+    board = load_board(case.board)
+    if case.folding == "any":
+        config = random_folding(case, model, board)
+    else:
+        most = None
+        if case.folding == "rate":
+            slowest = max(node_cycles(model))
+            slower = np.random.default_rng([case.seed, 2]).uniform(1, max(2, CYCLES / slowest))
+            most = board["clock_mhz"] * 1e6 / slowest / float(slower)
+        config = fold.search(model, board, most).config
+    return fold.apply_folding(model, config, board["part"])
+
+
+def node_cycles(model: Any) -> list[int]:
+    """Cycles of an image in the units that cannot be folded."""
+    from qonnx.custom_op.registry import getCustomOp
+
+    from synthesis import fold
+
+    insts = [getCustomOp(node) for node in model.graph.node]
+    return [inst.get_exp_cycles() for inst in insts if fold.kind(inst) not in ("VitrailMvu", "VitrailMatmul")]
+
+
+def check(case: Geometry, folder: Path) -> None:
+    """Build and compare: torch, QONNX, the folded graph, the design with sized FIFOs on all edges."""
+    import copy
+
+    from models.train import integer_logits
+    from quant.export import execute as execute_qonnx
+    from quant.export import export_qonnx
+    from sim.network import Network, simulate
+    from synthesis import fold
+    from synthesis.board import load_board
+    from synthesis.fifo import size_fifos
+    from synthesis.generate import generate
+    from synthesis.lower import edge_names, execute, lower
+
+    dims = case.dims
+    shape = (dims.image_size, dims.image_size, dims.channels)
+    network = integer_network(case)
+    qonnx = export_qonnx(network, shape, folder / "model.onnx", f"seed_{case.seed}", "random")
+    model = folded(case, fold.minimize_accumulators(lower(qonnx)))
+
+    images = np.random.default_rng([case.seed, 3]).integers(-128, 128, (IMAGES, *shape))
+    edges = execute(model, images, edge_names(model))
+    logits = edges[model.graph.output[0].name].reshape(IMAGES, -1)
+    np.testing.assert_array_equal(integer_logits(network, images), logits)
+    np.testing.assert_array_equal(execute_qonnx(qonnx, images[:1]), logits[:1])
+    assert len(np.unique(edges["blocks.0.add2"])) > 3  # neither all zero nor all saturated
+
+    target = fold.target_of(load_board(case.board))
+    generate(copy.deepcopy(model), folder / "large", target)
+    sizing = size_fifos(model, folder / "large", folder / "rtl", target)
+    results = simulate(folder / "rtl", images, logits, edges, folder)
+    exact = results["bit_exact"]["rtl"]
+    assert (exact["mismatches"], exact["images"], exact["edges"]) == (0, IMAGES, len(edges))
+    assert exact["values_compared"] == logits.size + sum(codes.size for codes in edges.values())
+    assert sizing.cycles <= 1.01 * sizing.large_cycles
+    assert Network(folder / "rtl").about["classes"] == dims.num_classes
+
+
+def run(case: Geometry, folder: Path) -> None:
+    print(case)
+    again = f"VITRAIL_SEED={case.seed} make test-slow ARGS=tests/e2e/test_random_geometry.py"
+    try:
+        check(case, folder)
+    except (AssertionError, ValueError, RuntimeError) as error:
+        raise AssertionError(f"{case}\n{error}\nagain: {again}") from error
+
+
+@pytest.mark.parametrize("seed", SMALL_SEEDS)
+def test_small_geometry_matches_golden_on_every_edge(seed: int, tmp_path: Path) -> None:
+    run(draw(seed, small=True), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + CASES))
+def test_random_geometry_matches_golden_on_every_edge(seed: int, tmp_path: Path) -> None:
+    run(draw(seed), tmp_path)
