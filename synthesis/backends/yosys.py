@@ -116,6 +116,7 @@ def synthesize(
     arguments += [f"-G {name}={_literal(value)}" for name, value in (parameters or {}).items()]
     arguments += [f"-D {define}" for define in defines]
     arguments += [f"-v {_quote(data_dir() / name, cwd)}" for name in PRIMITIVES[target]]
+    arguments += [f"--blackboxed-module {name}" for name in primitives(sources, target)]
     arguments += [_quote(path, cwd) for path in sources]
     what = f"yosys: synthesis of {top} for {target}"
     script.write_text(
@@ -149,6 +150,18 @@ def data_dir() -> Path:
     """Return Yosys' data folder (cell libraries)."""
     files = metadata.files("pyosys") or []
     return next(Path(str(path.locate())).parents[1] for path in files if str(path).endswith("ecp5/cells_bb.v"))
+
+
+def primitives(sources: Sequence[Path], target: str) -> list[str]:
+    """Return the device's primitives that sources name: flattening would dissolve their empty declarations."""
+    declared = {word for name in PRIMITIVES[target] for word in _modules(data_dir() / name)}
+    words = {word for path in sources for word in re.findall(r"\w+", path.read_text())}
+    return sorted(declared & words - {word for path in sources for word in _modules(path)})
+
+
+def _modules(path: Path) -> list[str]:
+    """Return the names of the modules that a file declares."""
+    return re.findall(r"^\s*(?:\(\*.*\*\)\s*)?module\s+(\w+)", path.read_text(), re.MULTILINE)
 
 
 def count_resources(cells: Mapping[str, int], target: str = "ecp5") -> dict[str, float]:

@@ -105,6 +105,15 @@ def test_synthesis_counts_ultrascale(tmp_path: Path) -> None:
 
 
 @pytest.mark.yosys
+@pytest.mark.parametrize(("target", "unit", "number"), [("xcup", "dsp48e2_mul", 2), ("ecp5", "mult18x18", 1)])
+def test_instantiated_primitives_are_counted(target: str, unit: str, number: int, tmp_path: Path) -> None:
+    """Flattening keeps a primitive that the RTL names, with its logic around it."""
+    parameters = {"TARGET": number}
+    result = yosys.synthesize(unit_sources([unit]), unit, tmp_path, cwd=ROOT, target=target, parameters=parameters)
+    assert result.resources["dsp"] == 1
+
+
+@pytest.mark.yosys
 def test_synthesis_failure_names_log_and_command(tmp_path: Path) -> None:
     broken = tmp_path / "broken.sv"
     broken.write_text("module broken(input logic a; endmodule\n")
