@@ -6,10 +6,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -53,13 +54,27 @@ def unit_sources(unit: str) -> list[Path]:
 
 def run_tool(command: Sequence[object], what: str, cwd: Path | None = None, env: dict | None = None) -> str:
     """Run a tool; RuntimeError with the command and the end of its output when it fails."""
-    done = subprocess.run([str(c) for c in command], cwd=cwd, env=env, capture_output=True, text=True)
-    if done.returncode:
-        text = (done.stdout + done.stderr).strip()
+    pipe = subprocess.PIPE
+    words = [str(c) for c in command]
+    process = subprocess.Popen(words, cwd=cwd, env=env, stdout=pipe, stderr=pipe, text=True, process_group=0)
+    try:
+        stdout, stderr = process.communicate()
+    finally:
+        stop_group(process)
+    if process.returncode:
+        text = (stdout + stderr).strip()
         errors = [line for line in text.splitlines() if "rror" in line][:8]
         shown = "\n".join(errors) + "\n...\n" + text[-3000:] if len(text) > 3000 else text
-        raise RuntimeError(f"{what} failed ({done.returncode}): {' '.join(str(c) for c in command)}\n{shown}")
-    return done.stdout + done.stderr
+        raise RuntimeError(f"{what} failed ({process.returncode}): {' '.join(words)}\n{shown}")
+    return stdout + stderr
+
+
+def stop_group(process: subprocess.Popen) -> None:
+    """End a tool that still runs, with all it has started; it leads a process group of its own."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def verilator_env() -> dict[str, str]:

@@ -7,6 +7,7 @@ import errno
 import importlib.util
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,25 @@ STEPS_OF = {
 }
 OTHER_VERBS = ("train", "sweep", "lint", "view", "flash", "run", "bench", "clean", "list-models", "list-boards")
 INTERRUPTED = 130
+# signals that end a run as Ctrl-C does, and every exit status of an interruption
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+INTERRUPTIONS = (INTERRUPTED, *(128 + number for number in STOP_SIGNALS))
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal other than Ctrl-C asks to stop; its argument is the exit status."""
+
+
+def interrupt_on_signals() -> None:
+    """Turn STOP_SIGNALS into interruptions, which stop tools and remove temporary files; ignored ones stay ignored."""
+
+    def stop(number: int, frame: Any) -> None:
+        signal.signal(number, signal.SIG_IGN)  # asked once is enough, the end must not be interrupted
+        raise Stopped(128 + number)
+
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, stop)
 
 
 class IncompleteError(Exception):
@@ -78,8 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return sweep(words[1:])
         options = parse(words)
         return run(options)
-    except KeyboardInterrupt:
-        return fail("interrupted; run the same command again to resume", INTERRUPTED)
+    except KeyboardInterrupt as error:
+        status = error.args[0] if isinstance(error, Stopped) else INTERRUPTED
+        return fail("interrupted; run the same command again to resume", status)
     except OSError as error:
         return fail(os_error(error))
     except (ValueError, RuntimeError, IncompleteError) as error:

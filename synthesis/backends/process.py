@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from sim.toolchain import stop_group
+
 # Called now and then with the elapsed seconds and the last line of the log
 Progress = Callable[[float, str], None]
 
@@ -55,7 +57,7 @@ def run_tool(
     with log.open("w") as stream:
         try:
             process = subprocess.Popen(
-                command, cwd=cwd, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+                command, cwd=cwd, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, process_group=0
             )
         except FileNotFoundError as error:
             raise RuntimeError(
@@ -69,9 +71,7 @@ def run_tool(
                 except subprocess.TimeoutExpired:
                     progress(time.monotonic() - start, _last_line(log))
         finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+            stop_group(process)
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr, flush=True)
     if code != 0:

@@ -79,6 +79,9 @@ def test_killed_export_is_made_again(tmp_path: Path) -> None:
     status, text = stop_in_the_middle(signal.SIGINT)
     assert (status, text) == (130, "error: interrupted; run the same command again to resume\n")
     assert half_written(folder) == []
+    status, text = stop_in_the_middle(signal.SIGTERM)
+    assert (status, text) == (143, "error: interrupted; run the same command again to resume\n")
+    assert half_written(folder) == []
     status, _ = stop_in_the_middle(signal.SIGKILL)
     assert status == -signal.SIGKILL
     assert half_written(folder) in ([], [folder / ".01_export.part"])  # which no one reads and the next run removes

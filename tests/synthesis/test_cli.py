@@ -4,6 +4,11 @@
 import argparse
 import errno
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,6 +81,54 @@ def test_interruption_is_130(capsys, monkeypatch):
     monkeypatch.setattr(cli, "run", stop)
     assert cli.main(["rtl"]) == 130
     assert capsys.readouterr().err == "error: interrupted; run the same command again to resume\n"
+
+
+# A run whose tool has a child of its own; both write their process ids down.
+STOPPED_RUN = """
+import sys
+from pathlib import Path
+from synthesis import cli
+from synthesis.backends.process import run_tool
+from sim import toolchain
+
+shell = ["sh", "-c", "sleep 60 & echo $! $$ > pids.part; mv pids.part pids; wait"]
+log = Path("log")
+cli.run = lambda options: toolchain.run_tool(shell, "") if options.verb == "sim" else run_tool(shell, log, Path(), "")
+cli.interrupt_on_signals()
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def alive(pid: int) -> bool:
+    """True while a process exists that has not ended (one without a parent may stay as a zombie)."""
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+@pytest.mark.parametrize("verb", ["synth", "sim"])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_signal_stops_the_tools_and_what_they_started(verb, number, status, tmp_path):
+    script, env = tmp_path / "run.py", {**os.environ, "PYTHONPATH": str(cli.BUILD_DIR.parent)}
+    script.write_text(STOPPED_RUN)
+    run = subprocess.Popen([sys.executable, script, verb], cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "pids").exists() and time.monotonic() < deadline and run.poll() is None:
+        time.sleep(0.05)
+    pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
+    assert all(alive(pid) for pid in pids)
+    run.send_signal(number)
+    _, text = run.communicate(timeout=60)
+    assert (run.returncode, text) == (status, "error: interrupted; run the same command again to resume\n")
+    time.sleep(0.2)
+    assert not any(alive(pid) for pid in pids)
+
+
+def test_ignored_signal_stays_ignored():
+    """A run under nohup goes on when its terminal closes."""
+    script = "import signal; from synthesis import cli; signal.signal(signal.SIGHUP, signal.SIG_IGN); "
+    script += "cli.interrupt_on_signals(); signal.raise_signal(signal.SIGHUP); print(signal.getsignal(signal.SIGTERM))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=cli.BUILD_DIR.parent)
+    assert done.returncode == 0 and "stop" in done.stdout
 
 
 def test_full_disk_is_one_message(capsys, monkeypatch):
