@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from models.float_forward import IMAGE_SCALE, float_forward
 from models.registry import ViTDims
-from models.vit import LAYERNORM_EPS, unfold_patches
 from quant.intmath import signed_bits
 from quant.layers import (
     FLOAT32_EXACT,
@@ -37,10 +37,10 @@ from quant.quantizers import IntegerWeightQuant, RowSchemeQuant, RowSchemeWeight
 from quant.recipe import Recipe
 from quant.schemes import SCHEMES, integer_bits, largest
 from sim.golden.layernorm import Z_FRAC
+from sim.golden.softmax import FRACTION_BITS
 from sim.golden.softmax import OUT_BITS as PROBABILITY_BITS
 
 IMAGE_BITS = 8
-IMAGE_SCALE = 1 / 128
 SCORE_BITS = 8  # the softmax unit takes 8-bit scores
 
 LinearFactory = Callable[[str, int, int], CodeLinear]
@@ -71,6 +71,48 @@ class BitWidths:
         """Widths of a model name's bits and its recipe."""
         first, last = recipe.first_layer_weight_bits, recipe.last_layer_weight_bits
         return BitWidths(weight_bits, activation_bits, recipe.residual_bits, first, last, recipe.logits_bits)
+
+
+@dataclass(frozen=True)
+class Formats:
+    """Where calibration departs from BitWidths, layer by layer; empty for trained networks.
+
+    Attributes:
+        weights: Linear layer, such as blocks.0.mlp.fc1 -> storage bits of a weight.
+        probabilities: Block, such as blocks.0 -> out_bits, fraction_bits, twin_shift as in sim.golden.softmax.
+        gelu_shift: Block -> twin_shift as in sim.golden.lookup.gelu_table; codes get that much wider.
+    """
+
+    weights: Mapping[str, int] = field(default_factory=dict)
+    probabilities: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    gelu_shift: Mapping[str, int] = field(default_factory=dict)
+
+    @staticmethod
+    def of(details: Mapping[str, Any]) -> Formats:
+        """From a checkpoint's details, where they are a dict (as dataclasses.asdict makes it) or missing.
+
+        Raises:
+            ValueError: unknown keys, or no tables of integers.
+        """
+        found = details.get("formats", {})
+        try:
+            formats = Formats(**found)
+            widths = {block: (int(a), int(b), int(c)) for block, (a, b, c) in formats.probabilities.items()}
+            return Formats(dict(formats.weights), widths, dict(formats.gelu_shift))
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"formats {found!r} are unusable ({error})") from None
+
+    def weight_bits(self, name: str, bits: BitWidths) -> int:
+        """Storage bits of one weight of a linear layer (by the name of its parameters, or of its edge)."""
+        ends = {"patch_embed.proj": bits.first, "head": bits.last, "logits": bits.last}
+        return self.weights.get(name, ends.get(name, bits.weight))
+
+    def gelu_bits(self, block: str, bits: BitWidths) -> int:
+        """Width of the codes behind a block's GELU."""
+        return bits.activation + self.gelu_shift.get(block, 0)
+
+
+PLAIN = Formats()
 
 
 class Linear(nn.Module):
@@ -105,15 +147,16 @@ def _first(x: Tensor, wanted: int) -> Tensor:
 class Attention(nn.Module):
     """Multi-head self-attention on codes, (B, N, C) -> (B, wanted, C) in residual codes: the first `wanted` tokens."""
 
-    def __init__(self, edge: str, dims: ViTDims, bits: BitWidths, linear: LinearFactory) -> None:
+    def __init__(self, edge: str, dims: ViTDims, bits: BitWidths, linear: LinearFactory, formats: Formats) -> None:
         super().__init__()
         self.heads, self.dim = dims.num_heads, dims.embed_dim
         self.qkv = Linear(f"{edge}.qkv", dims.embed_dim, 3 * dims.embed_dim, bits.activation, linear)
         self.scores = Requant(f"{edge}.scores", 1, SCORE_BITS)
-        self.softmax = Softmax(f"{edge}.probabilities", dims.tokens)
+        widths = formats.probabilities.get(edge.removesuffix(".attn"), (PROBABILITY_BITS, FRACTION_BITS, 0))
+        self.softmax = Softmax(f"{edge}.probabilities", dims.tokens, widths)
         self.mix = Requant(f"{edge}.mix", 1, bits.activation)
         self.proj = Linear(f"{edge}.proj", dims.embed_dim, dims.embed_dim, bits.residual, linear)
-        bound = max(dims.head_dim << (bits.activation - 1), dims.tokens << PROBABILITY_BITS) << (bits.activation - 1)
+        bound = max(dims.head_dim << (bits.activation - 1), dims.tokens << widths[0]) << (bits.activation - 1)
         if bound > FLOAT32_EXACT:
             raise ValueError(f"attention[{edge}]: accumulators may reach {bound}, expected at most 2**24")
 
@@ -130,10 +173,12 @@ class Attention(nn.Module):
 class Mlp(nn.Module):
     """fc1, GELU table, fc2 on codes, (B, N, C) -> (B, N, C) in residual codes."""
 
-    def __init__(self, edge: str, dims: ViTDims, bits: BitWidths, linear: LinearFactory) -> None:
+    def __init__(self, edge: str, dims: ViTDims, bits: BitWidths, linear: LinearFactory, formats: Formats) -> None:
         super().__init__()
+        block = edge.removesuffix(".mlp")
         self.fc1 = Linear(f"{edge}.fc1", dims.embed_dim, dims.mlp_dim, bits.activation, linear)
-        self.gelu = Gelu(f"{edge}.gelu", bits.activation, bits.activation)
+        shift = formats.gelu_shift.get(block, 0)
+        self.gelu = Gelu(f"{edge}.gelu", bits.activation, formats.gelu_bits(block, bits), shift)
         self.fc2 = Linear(f"{edge}.fc2", dims.mlp_dim, dims.embed_dim, bits.residual, linear)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -143,13 +188,13 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """Pre-norm encoder block on residual codes, (B, N, C) -> (B, wanted, C): the first `wanted` tokens."""
 
-    def __init__(self, edge: str, dims: ViTDims, bits: BitWidths, linear: LinearFactory) -> None:
+    def __init__(self, edge: str, dims: ViTDims, bits: BitWidths, linear: LinearFactory, formats: Formats) -> None:
         super().__init__()
         self.norm1 = Norm(f"{edge}.norm1", dims.embed_dim, bits.activation)
-        self.attn = Attention(f"{edge}.attn", dims, bits, linear)
+        self.attn = Attention(f"{edge}.attn", dims, bits, linear, formats)
         self.add1 = Add(f"{edge}.add1", bits.residual)
         self.norm2 = Norm(f"{edge}.norm2", dims.embed_dim, bits.activation)
-        self.mlp = Mlp(f"{edge}.mlp", dims, bits, linear)
+        self.mlp = Mlp(f"{edge}.mlp", dims, bits, linear, formats)
         self.add2 = Add(f"{edge}.add2", bits.residual)
 
     def forward(self, x: Tensor, wanted: int) -> Tensor:
@@ -160,13 +205,13 @@ class Block(nn.Module):
 class ViTGraph(nn.Module):
     """The integer graph: image codes (B, H, W, channels) -> logits codes (B, classes), float32 holding integers."""
 
-    def __init__(self, dims: ViTDims, bits: BitWidths, linear: LinearFactory) -> None:
+    def __init__(self, dims: ViTDims, bits: BitWidths, linear: LinearFactory, formats: Formats) -> None:
         super().__init__()
-        self.dims, self.bits = dims, bits
+        self.dims, self.bits, self.formats = dims, bits, formats
         self.patches = SlidingWindow("patch_embed.patches", dims.patch_size, dims.patch_stride)
         self.patch_embed = Linear("patch_embed.proj", dims.patch_values, dims.embed_dim, bits.residual, linear)
         self.embed = Embed("embed", dims.tokens, dims.embed_dim, bits.residual)
-        self.blocks = nn.ModuleList(Block(f"blocks.{i}", dims, bits, linear) for i in range(dims.depth))
+        self.blocks = nn.ModuleList(Block(f"blocks.{i}", dims, bits, linear, formats) for i in range(dims.depth))
         self.norm = Norm("norm", dims.embed_dim, bits.activation)
         self.head = Linear("logits", dims.embed_dim, dims.num_classes, bits.logits, linear)
 
@@ -193,11 +238,13 @@ class ViTGraph(nn.Module):
 
     def in_bits(self, name: str) -> int:
         """Width of the codes that enter a linear layer."""
+        if name.endswith(".mlp.fc2"):
+            return self.formats.gelu_bits(name.removesuffix(".mlp.fc2"), self.bits)
         return IMAGE_BITS if name == "patch_embed.proj" else self.bits.activation
 
     def weight_bits(self, name: str) -> int:
         """Storage bits of one weight of a linear layer."""
-        return {"patch_embed.proj": self.bits.first, "head": self.bits.last}.get(name, self.bits.weight)
+        return self.formats.weight_bits(name, self.bits)
 
 
 class IntegerViT(ViTGraph):
@@ -209,15 +256,20 @@ class IntegerViT(ViTGraph):
     """
 
     def __init__(
-        self, dims: ViTDims, bits: BitWidths, constants: Mapping[str, np.ndarray], scales: Mapping[str, float]
+        self,
+        dims: ViTDims,
+        bits: BitWidths,
+        constants: Mapping[str, np.ndarray],
+        scales: Mapping[str, float],
+        formats: Formats = PLAIN,
     ) -> None:
         def linear(edge: str, columns: int, rows: int) -> CodeLinear:
             name = "head" if edge == "logits" else edge
             schemes = np.asarray(constants[f"{name}.scheme"])
-            storage = {"patch_embed.proj": bits.first, "head": bits.last}.get(name, bits.weight)
+            storage = formats.weight_bits(name, bits)
             return CodeLinear(edge, columns, rows, IntegerWeightQuant, bit_width=integer_bits(schemes, storage))
 
-        super().__init__(dims, bits, linear)
+        super().__init__(dims, bits, linear, formats)
         self.scales = dict(scales)
         self.row_schemes = {name: np.asarray(constants[f"{name}.scheme"]) for name in self.linears()}
         for name, layer in self.linears().items():
@@ -242,9 +294,9 @@ class QuantViT(ViTGraph):
         log_scales: Natural logarithms of the real values of one code, one for each of scale_names.
     """
 
-    def __init__(self, dims: ViTDims, bits: BitWidths, recipe: Recipe) -> None:
+    def __init__(self, dims: ViTDims, bits: BitWidths, recipe: Recipe, formats: Formats = PLAIN) -> None:
         def linear(edge: str, columns: int, rows: int) -> CodeLinear:
-            storage = {"patch_embed.proj": bits.first, "logits": bits.last}.get(edge, bits.weight)
+            storage = formats.weight_bits(edge, bits)
             mixed = recipe.mixed_layers == "all" or (recipe.mixed_layers == "mlp" and ".mlp." in edge)
             mixed = mixed and edge.startswith("blocks.")
             keys = {
@@ -256,7 +308,7 @@ class QuantViT(ViTGraph):
             }
             return CodeLinear(edge, columns, rows, RowSchemeWeightQuant, **keys)
 
-        super().__init__(dims, bits, linear)
+        super().__init__(dims, bits, linear, formats)
         self.recipe = recipe
         self.scale_names = scale_names(dims)
         self.log_scales = nn.Parameter(torch.zeros(len(self.scale_names)))
@@ -267,7 +319,7 @@ class QuantViT(ViTGraph):
             layer.matrix.set_bound(
                 max(top, 2 ** (self.weight_bits(name) - 1)) * layer.matrix.in_features, self.in_bits(name)
             )
-        for norm in self._norms().values():
+        for norm in self.norms().values():
             norm.gamma = nn.Parameter(torch.ones(dims.embed_dim))
             norm.beta = nn.Parameter(torch.zeros(dims.embed_dim))
 
@@ -279,6 +331,7 @@ class QuantViT(ViTGraph):
         recipe: Recipe,
         images: Tensor,
         search_steps: int = 48,
+        formats: Formats = PLAIN,
     ) -> QuantViT:
         """Quantize a float network: row schemes, row scales and activation scales of least squared error.
 
@@ -289,14 +342,15 @@ class QuantViT(ViTGraph):
             recipe: Recipe.
             images: Calibration images, codes (B, H, W, channels).
             search_steps: Candidates for each scale; 1 takes the largest magnitude instead.
+            formats: Departures from the widths.
         """
-        network = QuantViT(dims, bits, recipe)
+        network = QuantViT(dims, bits, recipe, formats)
         with torch.no_grad():
             for name, layer in network.linears().items():
                 layer.matrix.weight.copy_(tensors[f"{name}.weight"])
                 layer.bias.copy_(tensors[f"{name}.bias"])
                 network.quantizer(name).fit(layer.matrix.weight, search_steps)
-            for name, norm in network._norms().items():
+            for name, norm in network.norms().items():
                 norm.gamma.copy_(tensors[f"{name}.weight"])
                 norm.beta.copy_(tensors[f"{name}.bias"])
             network.position.copy_(tensors["pos_embed"][0])
@@ -306,7 +360,8 @@ class QuantViT(ViTGraph):
         network.refresh()
         return network
 
-    def _norms(self) -> dict[str, Norm]:
+    def norms(self) -> dict[str, Norm]:
+        """LayerNorms by the name of their parameters and of their edge."""
         found = {}
         for i, block in enumerate(self.blocks):
             found[f"blocks.{i}.norm1"] = block.norm1
@@ -332,7 +387,7 @@ class QuantViT(ViTGraph):
                 self.quantizer(name).scale().double() * in_scale / out_scale, layer.bias.double() / out_scale
             )
 
-        for name, norm in self._norms().items():
+        for name, norm in self.norms().items():
             out = scale[name]
             norm.requant.set_real(norm.gamma.double() * 2.0**-Z_FRAC / out, norm.beta.double() / out)
         linear("patch_embed.proj", IMAGE_SCALE, residual)
@@ -346,7 +401,8 @@ class QuantViT(ViTGraph):
             scores, mix = scale[f"{edge}.attn.scores"], scale[f"{edge}.attn.mix"]
             attn.scores.set_real((q * k * self.dims.head_dim**-0.5 / scores).reshape(1), zero)
             attn.softmax.set_real(scores)
-            attn.mix.set_real((v * 2.0**-PROBABILITY_BITS / mix).reshape(1), zero)
+            _, fraction_bits, _ = attn.softmax.widths
+            attn.mix.set_real((v * 2.0**-fraction_bits / mix).reshape(1), zero)
             linear(f"{edge}.attn.proj", mix, residual)
             fc1, gelu = scale[f"{edge}.mlp.fc1"], scale[f"{edge}.mlp.gelu"]
             linear(f"{edge}.mlp.fc1", scale[f"{edge}.norm2"], fc1)
@@ -384,7 +440,7 @@ class QuantViT(ViTGraph):
 
     def integer(self) -> IntegerViT:
         """The integer network of the present parameters."""
-        return IntegerViT(self.dims, self.bits, self.integer_constants(), self.real_scales())
+        return IntegerViT(self.dims, self.bits, self.integer_constants(), self.real_scales(), self.formats)
 
 
 def constant_shapes(dims: ViTDims, bits: BitWidths) -> dict[str, tuple[int, ...]]:
@@ -432,36 +488,7 @@ def float_edges(tensors: Mapping[str, Tensor], dims: ViTDims, images: Tensor) ->
         images: Codes (B, H, W, channels).
     """
     found: dict[str, list[Tensor]] = {"residual": []}
-
-    def keep(name: str, value: Tensor) -> Tensor:
-        found.setdefault(name, []).append(value)
-        return value
-
-    def linear(name: str, x: Tensor) -> Tensor:
-        return functional.linear(x, tensors[f"{name}.weight"], tensors[f"{name}.bias"])
-
-    def norm(name: str, x: Tensor) -> Tensor:
-        weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
-        return keep(name, functional.layer_norm(x, (dims.embed_dim,), weight, bias, LAYERNORM_EPS))
-
-    real = images.permute(0, 3, 1, 2) * IMAGE_SCALE
-    x = keep("residual", linear("patch_embed.proj", unfold_patches(real, dims.patch_size, dims.patch_stride)))
-    x = torch.cat([tensors["cls_token"].expand(len(x), -1, -1), x], dim=1) + tensors["pos_embed"]
-    keep("residual", x)
-    shape = (len(x), dims.tokens, dims.num_heads, dims.head_dim)
-    for i in range(dims.depth):
-        edge = f"blocks.{i}"
-        parts = linear(f"{edge}.attn.qkv", norm(f"{edge}.norm1", x)).split(dims.embed_dim, dim=-1)
-        for part, value in zip("qkv", parts, strict=True):
-            keep(f"{edge}.attn.{part}", value)
-        q, k, v = (value.reshape(shape).transpose(1, 2) for value in parts)
-        scores = keep(f"{edge}.attn.scores", q @ k.transpose(2, 3) * dims.head_dim**-0.5)
-        mixed = keep(f"{edge}.attn.mix", scores.softmax(dim=-1) @ v).transpose(1, 2).reshape(x.shape)
-        x = keep("residual", x + keep("residual", linear(f"{edge}.attn.proj", mixed)))
-        hidden = keep(f"{edge}.mlp.fc1", linear(f"{edge}.mlp.fc1", norm(f"{edge}.norm2", x)))
-        hidden = keep(f"{edge}.mlp.gelu", functional.gelu(hidden))
-        x = keep("residual", x + keep("residual", linear(f"{edge}.mlp.fc2", hidden)))
-    keep("logits", linear("head", norm("norm", x[:, 0])))
+    float_forward(tensors, dims, images, keep=lambda name, value: found.setdefault(name, []).append(value))
     return found
 
 
