@@ -426,7 +426,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         details = train(options.model, options.out_dir, float_checkpoint=options.float_checkpoint)
     except (ValueError, OSError) as error:
-        print(f"train: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
     figures = {
         key: details[key] for key in ("float_test_accuracy", "calibrated_test_accuracy", "test_accuracy", "minutes")
