@@ -16,6 +16,11 @@ def parameters(build: Build) -> dict[str, Any]:
     return {"images": QONNX_IMAGES, **export.parameters(build)}
 
 
+def percent(share: float) -> float:
+    """A share of the images in percent, without the digits that binary fractions add."""
+    return round(100 * share, 6)
+
+
 def run(build: Build, out: Path) -> dict[str, Any]:
     """Measure; without a data set for the backbone only say so."""
     if not export.trainable(build) or export.is_untrained(build):
@@ -31,7 +36,7 @@ def run(build: Build, out: Path) -> dict[str, Any]:
     pixels, labels = load_split("test")
     codes = image_codes(pixels)[..., None].astype(np.float32)
     integer = integer_logits(network, codes)
-    top1 = float((integer.argmax(axis=1) == labels).mean() * 100)
+    top1 = percent(float((integer.argmax(axis=1) == labels).mean()))
     dims = build.config.dims
     shape = (dims.image_size, dims.image_size, dims.channels)
     batched = export_qonnx(network, shape, out / "batched.onnx", build.model, build.config.recipe, batch=BATCH)
@@ -48,7 +53,7 @@ def run(build: Build, out: Path) -> dict[str, Any]:
             f"accuracy: {mismatches} of {compared} logits codes of the QONNX graph differ from the integer model"
         )
     share = details.get("float_test_accuracy")  # as the training measured it
-    float_top1 = None if share is None else 100 * share
+    float_top1 = None if share is None else percent(share)
     return {
         "accuracy": {"float_top1": float_top1, "integer_top1": top1, "images": len(labels)},
         "bit_exact": {"qonnx": {"images": QONNX_IMAGES, "values_compared": compared, "mismatches": mismatches}},

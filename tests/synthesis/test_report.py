@@ -7,6 +7,7 @@ import re
 import pytest
 
 from synthesis.reports.report import collect, make_report
+from synthesis.steps.accuracy import percent
 
 BOARD = {"name": "ulx3s_85f", "resources": {"lut": 83640, "ff": 83640, "dsp": 156, "bram": 208}}
 RESULTS = {
@@ -38,6 +39,10 @@ def write_results(folder, results):
     (folder / "results").mkdir(parents=True)
     for step, content in results.items():
         (folder / "results" / f"{step}.json").write_text(json.dumps(content))
+
+
+def test_percent_has_no_digits_of_binary_fractions():
+    assert 100 * 0.9082 != 90.82 == percent(0.9082)
 
 
 def test_report_keeps_every_key_and_says_what_was_not_measured(tmp_path):
