@@ -106,7 +106,8 @@ def test_training_state_of_another_run_is_refused(small):
 def test_train_refuses_models_without_data(capsys):
     assert training.main(["--model", "deit_s_w4a8", "--threads", "1"]) == 1
     text = capsys.readouterr().err
-    assert text.startswith("error: train: 'deit_s_w4a8' takes 224 x 224 images of 3 channels") and text.count("train:") == 1
+    assert text.startswith("error: train: 'deit_s_w4a8' takes 224 x 224 images of 3 channels")
+    assert text.count("train:") == 1
     assert training.main(["--model", "vit_mini_w9a8"]) == 1
     assert "weight bits 9" in capsys.readouterr().err
 
