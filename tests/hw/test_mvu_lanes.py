@@ -89,7 +89,9 @@ def test_mvu_lane_every_product(tmp_path, lane):
     build(lane, tmp_path, 1).run([all_products(lane, 4, 8)])
 
 
-@pytest.mark.parametrize(("lane", "w_bits"), [("dsp_pair", 2), ("dsp_pair", 3), ("fixed_lut", 2), ("fixed_lut", 8)])
+@pytest.mark.parametrize(
+    ("lane", "w_bits"), [("dsp_pair", 2), ("dsp_pair", 3), *[("fixed_lut", bits) for bits in (2, 3, 5, 6, 7, 8)]]
+)
 def test_mvu_fixed_lane_other_widths(tmp_path, lane, w_bits):
     build(lane, tmp_path, 1, w_bits).run([all_products(lane, w_bits, 8)])
 
@@ -110,13 +112,17 @@ MUTANTS = [
     ("mvu_lane_dsp_pair.sv", "assign carry1 = borrow;", "assign carry1 = 1'b0;", "dsp_pair", 4),
     ("mvu_lane_dsp_pair.sv", "+ PART_BITS'(borrow[g])", "", "dsp_pair", 16),
     ("mvu_lane_dsp_pair.sv", "(SIMD + 7) / 8", "(SIMD + 9) / 10", "dsp_pair", 10),
+    ("mvu_lane_planes.sv", ".SUBTRACT(TOP)", ".SUBTRACT(1'b0)", "fixed_lut", 4),
+    ("mvu_tree_gated.sv", "gates[i] <= gen_level[l-1].gates[2*i]", "gates[i] <= 1'b1", "fixed_lut", 3),
+    ("mvu_lane_shift.sv", ".carry(differ)", ".carry(1'b0)", "pot", 2),
     ("mvu_tree_signed.sv", "signs[2*i] ^ gen_level[l-1].signs[2*i+1]", "signs[2*i+1]", "sp2", 4),
 ]
 
 
 @pytest.mark.parametrize(("file", "text", "fault", "lane", "simd"), MUTANTS)
 def test_mvu_lane_tests_find_a_planted_fault(tmp_path, file, text, fault, lane, simd):
-    """No correction of the borrow, before and behind the split; a split after 10 products; a sign that is lost."""
+    """No correction of the borrow, before and behind the split; a split after 10 products; a top plane that is added;
+    a gate and a carry that are lost; a sign that is lost."""
     sources = []
     for source in unit_sources("mvu"):
         if source.name == file:
@@ -133,15 +139,18 @@ def test_mvu_lane_tests_find_a_planted_fault(tmp_path, file, text, fault, lane, 
         design.run([all_extremes(lane, simd, 4, 8)])
 
 
-@pytest.mark.parametrize("lane", ["dsp_pair", "dsp_single", "fixed_lut", "pot", "sp2"])
+@pytest.mark.parametrize(
+    ("lane", "target"),
+    [*[(lane, 1) for lane in ("dsp_pair", "dsp_single")], *product(("fixed_lut", "pot", "sp2"), (1, 2))],
+)
 @pytest.mark.parametrize("simd", [1, 7])
-def test_mvu_lane_with_ecp5_cells(tmp_path, lane, simd):
-    """The lanes built from MULT18X18D (model in sim/cells) and CCU2C (Yosys' own simulation model)."""
+def test_mvu_lane_with_device_cells(tmp_path, lane, target, simd):
+    """The lanes built from the cells of ECP5 and UltraScale+ (models in sim/cells); CCU2C is Yosys' own model."""
     share = Path(pyosys.__file__).parent / "share" / "ecp5"
     cells = tmp_path / "cells.v"
     text = (share / "common_sim.vh").read_text() + (share / "ccu2c_sim.vh").read_text()
     cells.write_text(re.sub(r"`include.*", "", text))
-    params = lane_params(lane, simd) | {"TARGET": 1}
-    multiplier = ROOT / "sim" / "cells" / "MULT18X18D.sv"
-    design = Design.build("mvu", sources=[*unit_sources("mvu"), cells, multiplier], params=params)
+    params = lane_params(lane, simd) | {"TARGET": target}
+    models = [ROOT / "sim" / "cells" / f"{name}.sv" for name in ("MULT18X18D", "LUT6_2", "CARRY8")]
+    design = Design.build("mvu", sources=[*unit_sources("mvu"), cells, *models], params=params)
     design.run([all_products(lane, 4, 8) if simd == 1 else all_extremes(lane, simd, 4, 8)])

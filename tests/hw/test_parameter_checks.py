@@ -13,7 +13,7 @@ REFUSED = [
     ("reader", {"T_MAX": 0}, "reader: SIMD=4, K_MAX=64 and T_MAX=0 must be at least 1"),
     ("reorder", {"PE": 0}, "reorder: PE=0, ROWS_MAX=64 and T_MAX=4 must be at least 1"),
     ("mvu", {"DSP_ROWS": 3, "ROWS_SP2": 2}, "DSP_ROWS=3 + ROWS_POT=0 + ROWS_SP2=2 exceed PE=4"),
-    ("mvu", {"W_BITS": 19, "DSP_ROWS": 0}, "mvu_lane_fixed: W_BITS=19 must be in 2..18"),
+    ("mvu", {"W_BITS": 19, "DSP_ROWS": 0}, "mvu_lane_planes: W_BITS=19 must be in 2..18"),
     ("requant", {"MULT_BITS": 19}, "MULT_BITS=19 must be at most 18 and ACC_BITS=18 at most 35"),
     ("requant", {"PE": 4, "LANE_BITS": 1}, "LANE_BITS=1 cannot count PE=4 lanes"),
     ("matmul", {"A_BITS": 19}, "A_BITS=19 and B_BITS=8 exceed the 18-bit signed multiplier"),

@@ -2,11 +2,17 @@ skid/skid.sv
 fifo/fifo.sv
 add_gated/CCU2C.sv
 add_gated/add_gated.sv
+add_pair/CARRY8.sv
+add_pair/LUT6_2.sv
+add_pair/add_pair.sv
+add_select/add_select.sv
 mult18x18/mult18x18.sv
 dsp48e2_mul/dsp48e2_mul.sv
 mvu/mvu_tree.sv
+mvu/mvu_tree_gated.sv
 mvu/mvu_tree_signed.sv
 mvu/mvu_lane_dsp_pair.sv
 mvu/mvu_lane_fixed.sv
+mvu/mvu_lane_planes.sv
 mvu/mvu_lane_shift.sv
 mvu/mvu.sv

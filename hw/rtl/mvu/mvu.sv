@@ -173,9 +173,15 @@ module mvu #(
     end else if (r < ROWS_FIXED) begin : gen_fixed
       localparam int unsigned Y_BITS = A_BITS + W_BITS - 1 + $clog2(SIMD);
       logic [Y_BITS-1:0] y_row;
-      mvu_lane_fixed #(
-          .SIMD(SIMD), .A_BITS(A_BITS), .W_BITS(W_BITS), .USE_DSP(r < DSP_ROWS), .TARGET(TARGET)
-      ) lane_i (.clk, .en, .a(s_axis_tdata), .w(weight[r*ROW_BITS+:ROW_BITS]), .y(y_row));
+      if (r < DSP_ROWS) begin : gen_multipliers
+        mvu_lane_fixed #(.SIMD(SIMD), .A_BITS(A_BITS), .W_BITS(W_BITS), .TARGET(TARGET)) lane_i (
+            .clk, .en, .a(s_axis_tdata), .w(weight[r*ROW_BITS+:ROW_BITS]), .y(y_row)
+        );
+      end else begin : gen_planes
+        mvu_lane_planes #(.SIMD(SIMD), .A_BITS(A_BITS), .W_BITS(W_BITS), .TARGET(TARGET)) lane_i (
+            .clk, .en, .a(s_axis_tdata), .w(weight[r*ROW_BITS+:ROW_BITS]), .y(y_row)
+        );
+      end
       assign carry[r] = 1'b0;
       assign negative[r] = 1'b0;
       assign y[r*ACC_BITS+:ACC_BITS] = ACC_BITS'($signed(y_row));

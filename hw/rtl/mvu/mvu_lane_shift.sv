@@ -3,8 +3,10 @@
 //   PoT code {sign, e}        : 0 when e is 0, else 2^(e-1); e - 1 at most 14
 //   SP2 code {sign, e1, e2}   : q1 + q2; q1 = 0 or 2^(e1-1), q2 = 0 or 2^(e2-1 + 2^M1 - 2^M2); M1 + M2 = W_BITS - 1
 //   Signs are not applied to the products: adders behind them subtract, the last sign leaves as `negative`.
+//   PoT     : the first adders take the last stage of the shift along (add_select) for every second product.
+//   SP2 W4  : two digits 0, 1, 2 of weight 1 and 4, which a LUT4 a bit selects, and one adder.
 // Latency  : 2 + clog2(SIMD) (+ 1 when SIMD > 8) clk cycles, held while en is low.
-// Resources: LUTs only.
+// Resources: LUTs only; make bench-lanes measures them.
 // Golden   : sim/golden/mvu.py::mvu               Test: tests/hw/test_mvu_lanes.py
 `default_nettype none
 module mvu_lane_shift #(
@@ -17,7 +19,8 @@ module mvu_lane_shift #(
     parameter  int unsigned TARGET = 0,
     localparam int unsigned M1 = W_BITS / 2,  // ceil((W_BITS - 1) / 2)
     localparam int unsigned M2 = (W_BITS - 1) / 2,
-    localparam int unsigned POT_TOP = W_BITS > 4 ? 14 : 2 ** (W_BITS - 1) - 2,
+    localparam int unsigned E_BITS = W_BITS < 5 ? W_BITS - 1 : 4,  // of a PoT exponent, as far as it is used
+    localparam int unsigned POT_TOP = 2 ** E_BITS - 2,
     localparam int unsigned SP2_TOP = 2 ** M1 - 2,
     // Largest |weight| is 2^MAG
     localparam int unsigned MAG = SP2 ? SP2_TOP + 1 : POT_TOP,
@@ -36,65 +39,137 @@ module mvu_lane_shift #(
     $error("mvu_lane_shift: W_BITS=%0d must be in 2..8", W_BITS);
   end
 
-  logic [SIMD*PRODUCT_BITS-1:0] products;
+  logic [SIMD*A_BITS-1:0] a_q;
+  logic [SIMD*W_BITS-1:0] w_q;
   logic [SIMD-1:0] minus;
-  for (genvar i = 0; i < SIMD; i++) begin : gen_product
-    logic signed [A_BITS-1:0] a_q;
-    logic [W_BITS-1:0] w_q;
-    logic [PRODUCT_BITS-1:0] magnitude;
-    wire signed [PRODUCT_BITS-1:0] wide = PRODUCT_BITS'(a_q);
-
-    if (SP2) begin : gen_sp2
-      wire [M1-1:0] e1 = w_q[W_BITS-2-:M1];
-      logic signed [PRODUCT_BITS-1:0] term1;
-      always_comb begin
-        term1 = '0;
-        for (int k = 0; k <= SP2_TOP; k++) if (e1 == M1'(k + 1)) term1 = wide <<< k;
-      end
-      if (M2 == 0) begin : gen_one_term
-        assign magnitude = term1;
-      end else begin : gen_two_terms
-        localparam int unsigned LOW = 2 ** M1 - 2 ** M2;  // least shift of the second term
-        localparam int unsigned HIGH_BITS = PRODUCT_BITS - LOW;
-        wire [M2-1:0] e2 = w_q[M2-1:0];
-        wire signed [HIGH_BITS-1:0] narrow = HIGH_BITS'(a_q);
-        logic [HIGH_BITS-1:0] term2, high;
-        always_comb begin
-          term2 = narrow;
-          for (int k = 1; k < 2 ** M2 - 1; k++) if (e2 == M2'(k + 1)) term2 = narrow <<< k;
-        end
-        add_gated #(.WIDTH(HIGH_BITS), .INVERTS(1'b0), .TARGET(TARGET)) add_i (
-            .a(term1[PRODUCT_BITS-1:LOW]), .b(term2), .gate(e2 != '0), .invert(1'b0), .y(high)
-        );
-        if (LOW > 0) begin : gen_low
-          assign magnitude = {high, term1[LOW-1:0]};
-        end else begin : gen_no_low
-          assign magnitude = high;
-        end
-      end
-    end else begin : gen_pot
-      wire [W_BITS-2:0] e = w_q[W_BITS-2:0];
-      always_comb begin
-        magnitude = '0;
-        for (int k = 0; k <= POT_TOP; k++) if (e == (W_BITS - 1)'(k + 1)) magnitude = wide <<< k;
-      end
-    end
-
+  for (genvar i = 0; i < SIMD; i++) begin : gen_input
     always_ff @(posedge clk) begin
       if (en) begin
-        a_q <= a[i*A_BITS+:A_BITS];
-        w_q <= w[i*W_BITS+:W_BITS];
-        products[i*PRODUCT_BITS+:PRODUCT_BITS] <= magnitude;
-        minus[i] <= w_q[W_BITS-1];
+        a_q[i*A_BITS+:A_BITS] <= a[i*A_BITS+:A_BITS];
+        w_q[i*W_BITS+:W_BITS] <= w[i*W_BITS+:W_BITS];
+        minus[i] <= w_q[i*W_BITS+W_BITS-1];
       end
     end
   end
 
   logic [Y_BITS-1:0] sum;
   logic sum_negative;
-  mvu_tree_signed #(.N(SIMD), .IN_BITS(PRODUCT_BITS), .TARGET(TARGET)) tree_i (
-      .clk, .en, .x(products), .minus, .y(sum), .negative(sum_negative)
-  );
+  if (SP2) begin : gen_sp2
+    logic [SIMD*PRODUCT_BITS-1:0] products;
+    for (genvar i = 0; i < SIMD; i++) begin : gen_product
+      wire signed [A_BITS-1:0] ai = a_q[i*A_BITS+:A_BITS];
+      wire [M1-1:0] e1 = w_q[i*W_BITS+W_BITS-2-:M1];
+      logic [PRODUCT_BITS-1:0] magnitude;
+      if (W_BITS == 4) begin : gen_digits
+        // digit of weight 4: e1's 4 and e2's 4
+        wire [2:0] code = w[i*W_BITS+:3];
+        logic one_q, two_q;
+        always_ff @(posedge clk) begin
+          if (en) begin
+            one_q <= (code[2:1] == 2'd3) != code[0];
+            two_q <= code == 3'd7;
+          end
+        end
+        wire signed [A_BITS:0] once = (A_BITS + 1)'(ai);
+        wire signed [A_BITS:0] twice = once <<< 1;
+        wire signed [A_BITS:0] low = ({(A_BITS + 1){e1 == 1}} & once) | ({(A_BITS + 1){e1 == 2}} & twice);
+        wire signed [A_BITS:0] high = ({(A_BITS + 1){one_q}} & once) | ({(A_BITS + 1){two_q}} & twice);
+        wire [A_BITS:0] upper = (A_BITS + 1)'($signed(low[A_BITS:2])) + high;
+        assign magnitude = {upper, low[1:0]};
+      end else begin : gen_terms
+        wire signed [PRODUCT_BITS-1:0] wide = PRODUCT_BITS'(ai);
+        logic signed [PRODUCT_BITS-1:0] term1;
+        always_comb begin
+          term1 = '0;
+          for (int k = 0; k <= SP2_TOP; k++) if (e1 == M1'(k + 1)) term1 = wide <<< k;
+        end
+        if (M2 == 0) begin : gen_one_term
+          assign magnitude = term1;
+        end else begin : gen_two_terms
+          localparam int unsigned LOW = 2 ** M1 - 2 ** M2;  // least shift of the second term
+          localparam int unsigned HIGH_BITS = PRODUCT_BITS - LOW;
+          wire [M2-1:0] e2 = w_q[i*W_BITS+:M2];
+          wire signed [HIGH_BITS-1:0] narrow = HIGH_BITS'(ai);
+          logic [HIGH_BITS-1:0] term2, high;
+          always_comb begin
+            term2 = narrow;
+            for (int k = 1; k < 2 ** M2 - 1; k++) if (e2 == M2'(k + 1)) term2 = narrow <<< k;
+          end
+          add_gated #(.WIDTH(HIGH_BITS), .INVERTS(1'b0), .TARGET(TARGET)) add_i (
+              .a(term1[PRODUCT_BITS-1:LOW]), .b(term2), .gate(e2 != '0), .invert(1'b0), .y(high)
+          );
+          if (LOW > 0) begin : gen_low
+            assign magnitude = {high, term1[LOW-1:0]};
+          end else begin : gen_no_low
+            assign magnitude = high;
+          end
+        end
+      end
+      always_ff @(posedge clk) if (en) products[i*PRODUCT_BITS+:PRODUCT_BITS] <= magnitude;
+    end
+    mvu_tree_signed #(.N(SIMD), .IN_BITS(PRODUCT_BITS), .TARGET(TARGET)) tree_i (
+        .clk, .en, .x(products), .minus, .y(sum), .negative(sum_negative)
+    );
+  end else begin : gen_pot
+    // a << e is twice the product. Its upper stage, a shift by HALF, comes behind a register.
+    localparam int unsigned HALF = 2 ** (E_BITS - 1);
+    localparam int unsigned PART_BITS = A_BITS + HALF - 1;
+    logic [SIMD*PRODUCT_BITS-1:0] near, far;  // the product without and with the upper stage
+    logic [SIMD-1:0] top;  // which of them it is
+    for (genvar i = 0; i < SIMD; i++) begin : gen_product
+      wire signed [A_BITS-1:0] ai = a_q[i*A_BITS+:A_BITS];
+      wire [E_BITS-1:0] e = w_q[i*W_BITS+:E_BITS];
+      logic signed [PART_BITS-1:0] part, part_q;
+      logic top_q;
+      always_comb begin
+        part = e == '0 ? '0 : PART_BITS'(ai);
+        for (int k = 0; k < E_BITS - 1; k++) if (e[k]) part = part <<< 2 ** k;
+      end
+      always_ff @(posedge clk) begin
+        if (en) begin
+          part_q <= part;
+          top_q  <= e[E_BITS-1];
+        end
+      end
+      assign near[i*PRODUCT_BITS+:PRODUCT_BITS] = PRODUCT_BITS'(part_q >>> 1);
+      assign far[i*PRODUCT_BITS+:PRODUCT_BITS] = PRODUCT_BITS'(part_q) << (HALF - 1);
+      assign top[i] = top_q;
+    end
+
+    if (SIMD == 1) begin : gen_single
+      assign sum = top[0] ? far : near;
+      assign sum_negative = minus[0];
+    end else begin : gen_pairs
+      localparam int unsigned PAIRS = (SIMD + 1) / 2;
+      localparam int unsigned PAIR_BITS = PRODUCT_BITS + 1;
+      logic [PAIRS*PAIR_BITS-1:0] pairs;
+      logic [PAIRS-1:0] pair_minus;
+      for (genvar i = 0; i < PAIRS; i++) begin : gen_pair
+        wire signed [PRODUCT_BITS-1:0] near_left = near[2*i*PRODUCT_BITS+:PRODUCT_BITS];
+        wire signed [PRODUCT_BITS-1:0] far_left = far[2*i*PRODUCT_BITS+:PRODUCT_BITS];
+        wire signed [PAIR_BITS-1:0] left = PAIR_BITS'(top[2*i] ? far_left : near_left);
+        logic [PAIR_BITS-1:0] pair;
+        if (2 * i + 1 < SIMD) begin : gen_add
+          wire signed [PRODUCT_BITS-1:0] near_right = near[(2*i+1)*PRODUCT_BITS+:PRODUCT_BITS];
+          wire signed [PRODUCT_BITS-1:0] far_right = far[(2*i+1)*PRODUCT_BITS+:PRODUCT_BITS];
+          wire differ = minus[2*i] ^ minus[2*i+1];
+          add_select #(.WIDTH(PAIR_BITS), .TARGET(TARGET)) add_i (
+              .a(left ^ {PAIR_BITS{differ}}), .b0(PAIR_BITS'(near_right)), .b1(PAIR_BITS'(far_right)),
+              .select(top[2*i+1]), .carry(differ), .y(pair)
+          );
+          always_ff @(posedge clk) if (en) pair_minus[i] <= minus[2*i+1];
+        end else begin : gen_odd
+          assign pair = left;
+          always_ff @(posedge clk) if (en) pair_minus[i] <= minus[2*i];
+        end
+        always_ff @(posedge clk) if (en) pairs[i*PAIR_BITS+:PAIR_BITS] <= pair;
+      end
+      mvu_tree_signed #(.N(PAIRS), .IN_BITS(PAIR_BITS), .TARGET(TARGET)) tree_i (
+          .clk, .en, .x(pairs), .minus(pair_minus), .y(sum), .negative(sum_negative)
+      );
+    end
+  end
+
   if (SIMD > 8) begin : gen_align  // as late as the packed lanes
     always_ff @(posedge clk) begin
       if (en) begin
