@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -428,15 +429,30 @@ def flash(build: Build, options: argparse.Namespace, out: Console) -> int:
 
 
 def run_board(build: Build, options: argparse.Namespace, out: Console) -> int:
-    """Send test images to the board."""
+    """Send test images to the board and compare every logits code with the golden models."""
+    import numpy as np
+
     from synthesis.host import main as host_main
+    from synthesis.steps import sim
     from synthesis.steps.synth import model_id
 
     if build.board["backend"] != "nextpnr":
         raise ValueError(no_backend(build))
-    built_bitstream(build)
+    bitstream_file = built_bitstream(build)
+    build.load()
+    if not build.agrees("pnr"):
+        raise ValueError(
+            f"{bitstream_file} is older than the model beside it; run: make bitstream MODEL={build.model} "
+            f"BOARD={build.board['name']}"
+        )
+    if options.images < 1:
+        raise ValueError(f"--images {options.images}, expected at least 1")
     arguments = ["--port", options.port, "--baud", str(build.board["uart_baud"]), "--images", str(options.images)]
-    return host_main([*arguments, "--model-id", f"{model_id(build.dir / 'rtl'):016x}"])
+    arguments += ["--model-id", f"{model_id(build.dir / 'rtl'):016x}"]
+    with tempfile.TemporaryDirectory() as folder:
+        expected = Path(folder) / "logits.npy"
+        np.save(expected, sim.golden_logits(build, sim.test_images(build, options.images)))
+        return host_main([*arguments, "--expected", str(expected)])
 
 
 def built_bitstream(build: Build) -> Any:

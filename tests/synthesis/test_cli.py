@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from models.names import list_models, parse_model_name
@@ -121,6 +122,51 @@ def test_signal_stops_the_tools_and_what_they_started(verb, number, status, tmp_
     assert (run.returncode, text) == (status, "error: interrupted; run the same command again to resume\n")
     time.sleep(0.2)
     assert not any(alive(pid) for pid in pids)
+
+
+@pytest.fixture
+def built(tmp_path, monkeypatch):
+    """A folder that looks like a finished build; its golden models give 0, 1, 2, ..."""
+    monkeypatch.setenv("VITRAIL_BUILD", str(tmp_path))
+    folder = tmp_path / "vit_mini_w4a8" / "ulx3s_85f"
+    (folder / "rtl").mkdir(parents=True)
+    (folder / "vit_mini_w4a8.bit").write_bytes(b"bits")
+    (folder / "rtl" / "vit_top.sv").write_text("module vit_top; endmodule")
+    steps = {name: {"outputs": {"file": [1, name]}, "upstream": {}, "folder": name} for name in ("export", "pnr")}
+    steps["pnr"]["upstream"] = {"export": {"file": "export"}}
+    write_json(folder / "manifest.json", {"steps": steps})
+    monkeypatch.setattr("synthesis.steps.sim.test_images", lambda build, count: np.zeros((count, 28, 28, 1), int))
+    monkeypatch.setattr(
+        "synthesis.steps.sim.golden_logits", lambda build, images: np.arange(10 * len(images)).reshape(-1, 10)
+    )
+    return folder
+
+
+def test_run_compares_with_the_golden_models(built, monkeypatch):
+    seen = {}
+
+    def host_main(arguments):
+        options = dict(zip(arguments[::2], arguments[1::2], strict=True))
+        seen.update(options, logits=np.load(options["--expected"]))
+        return 7
+
+    monkeypatch.setattr("synthesis.host.main", host_main)
+    assert cli.main(["run", "--port", "/dev/ttyX", "--images", "3"]) == 7
+    assert (seen["--port"], seen["--images"], seen["--baud"]) == ("/dev/ttyX", "3", "3000000")
+    np.testing.assert_array_equal(seen["logits"], np.arange(30).reshape(3, 10))
+    assert len(seen["--model-id"]) == 16 and not Path(seen["--expected"]).exists()
+
+
+def test_run_refuses_a_bitstream_of_another_model(built, capsys):
+    manifest = json.loads((built / "manifest.json").read_text())
+    manifest["steps"]["export"]["outputs"]["file"][1] = "trained again"
+    write_json(built / "manifest.json", manifest)
+    text = fails(capsys, "run")
+    assert "vit_mini_w4a8.bit is older than the model beside it; run: make bitstream MODEL=vit_mini_w4a8" in text
+
+
+def test_run_refuses_no_images(built, capsys):
+    assert "--images 0, expected at least 1" in fails(capsys, "run", "--images", "0")
 
 
 def test_ignored_signal_stays_ignored():
