@@ -1,0 +1,1 @@
+alu54b_mac/alu54b_mac.sv

@@ -1,0 +1,1 @@
+dsp48e2_mac/dsp48e2_mac.sv
