@@ -210,7 +210,7 @@ def place_and_route(
                 *("--package", board["package"], "--speed", str(board["speed"])),
                 *("--json", netlist.name, "--lpf", pins.name, "--textcfg", part_config.name),
                 *("--report", report.name, "--detailed-timing-report", "--seed", str(seed), "--threads", "1"),
-                *("--placer", "heap", "--router", "router1", "--timing-allow-fail"),
+                *("--placer", "static", "--router", "router2", "--timing-allow-fail"),
             ],
             log,
             out_dir,
