@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from models.float_forward import IMAGE_SCALE, float_forward
 from models.registry import ViTDims
+from models.sensitivity import row_costs
 from quant.intmath import signed_bits
 from quant.layers import (
     FLOAT32_EXACT,
@@ -35,7 +36,7 @@ from quant.layers import (
 )
 from quant.quantizers import IntegerWeightQuant, RowSchemeQuant, RowSchemeWeightQuant
 from quant.recipe import Recipe
-from quant.schemes import SCHEMES, integer_bits, largest
+from quant.schemes import FIXED, SCHEMES, integer_bits, largest
 from sim.golden.layernorm import Z_FRAC
 from sim.golden.softmax import FRACTION_BITS
 from sim.golden.softmax import OUT_BITS as PROBABILITY_BITS
@@ -330,7 +331,7 @@ class QuantViT(ViTGraph):
         bits: BitWidths,
         recipe: Recipe,
         images: Tensor,
-        search_steps: int = 48,
+        search_steps: int | None = None,
         formats: Formats = PLAIN,
     ) -> QuantViT:
         """Quantize a float network: row schemes, row scales and activation scales of least squared error.
@@ -341,21 +342,25 @@ class QuantViT(ViTGraph):
             bits: Widths.
             recipe: Recipe.
             images: Calibration images, codes (B, H, W, channels).
-            search_steps: Candidates for each scale; 1 takes the largest magnitude instead.
+            search_steps: Candidates for each scale; None takes those of the recipe.
             formats: Departures from the widths.
         """
         network = QuantViT(dims, bits, recipe, formats)
+        steps = recipe.scale_search_steps if search_steps is None else search_steps
+        costs: dict[str, np.ndarray] = {}
+        if recipe.assignment == "sensitivity":
+            costs = row_costs(tensors, dims, images, network.mixed_layers(), steps)
         with torch.no_grad():
             for name, layer in network.linears().items():
                 layer.matrix.weight.copy_(tensors[f"{name}.weight"])
                 layer.bias.copy_(tensors[f"{name}.bias"])
-                network.quantizer(name).fit(layer.matrix.weight, search_steps)
+                network.quantizer(name).fit(layer.matrix.weight, steps, costs.get(name))
             for name, norm in network.norms().items():
                 norm.gamma.copy_(tensors[f"{name}.weight"])
                 norm.beta.copy_(tensors[f"{name}.bias"])
             network.position.copy_(tensors["pos_embed"][0])
             network.position[0] += tensors["cls_token"][0, 0]
-            scales = calibrate(tensors, dims, bits, images, search_steps)
+            scales = calibrate(tensors, dims, bits, images, steps)
             network.log_scales.copy_(torch.tensor([math.log(scales[name]) for name in network.scale_names]))
         network.refresh()
         return network
@@ -371,6 +376,15 @@ class QuantViT(ViTGraph):
     def quantizer(self, name: str) -> RowSchemeQuant:
         """Weight quantizer of a linear layer."""
         return self.linears()[name].matrix.weight_quant.tensor_quant
+
+    def mixed_layers(self) -> dict[str, tuple[int, int]]:
+        """Linear layers with rows of both kinds -> (scheme id of the shift-add rows, weight bits)."""
+        quantizers = {name: self.quantizer(name) for name in self.linears()}
+        return {
+            name: (quantizer.scheme, quantizer.bits)
+            for name, quantizer in quantizers.items()
+            if quantizer.scheme != FIXED and 0 < quantizer.shift_add_rows < quantizer.row_group
+        }
 
     def scale_parameters(self) -> list[nn.Parameter]:
         """Logarithms of the scales of activations and of weight rows."""

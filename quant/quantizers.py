@@ -82,10 +82,10 @@ class RowSchemeQuant(nn.Module):
         self.log_scale = nn.Parameter(torch.zeros(weight.shape[0]))
         self.fit(weight, steps=1)
 
-    def fit(self, weight: Tensor, steps: int = 48) -> None:
-        """Choose row schemes by variance and row scales by a search over `steps` candidates for this weight."""
-        values = weight.detach().numpy()
-        schemes = assign_rows(values, self.scheme, self.row_group, self.shift_add_rows)
+    def fit(self, weight: Tensor, steps: int = 48, cost: np.ndarray | None = None) -> None:
+        """Choose row schemes by cost (None: variance) and row scales by a search over `steps` candidates."""
+        values = weight.detach().flatten(1).numpy()
+        schemes = assign_rows(values, self.scheme, self.row_group, self.shift_add_rows, cost)
         self.row_scheme.copy_(torch.from_numpy(schemes))
         scales = search_scales(values, schemes, self.bits, steps)
         with torch.no_grad():

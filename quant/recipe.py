@@ -14,6 +14,7 @@ from quant.schemes import MAX_BITS, MIN_BITS, SCHEMES
 RECIPE_DIR = Path(__file__).resolve().parent / "recipes"
 METHODS = ("qat", "ptq", "liu", "ptq4vit", "apqvit", "noisyquant")
 MIXED_LAYERS = ("mlp", "all", "none")
+ASSIGNMENTS = ("variance", "sensitivity")
 # Smallest and largest value of each number.
 LIMITS: dict[str, tuple[float, float]] = {
     "row_group": (1, 64),
@@ -23,6 +24,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "last_layer_weight_bits": (MIN_BITS, MAX_BITS),
     "logits_bits": (8, 16),
     "calibration_images": (1, 60_000),
+    "scale_search_steps": (1, 1_000),
     "epochs": (0, 1_000),
     "batch_size": (1, 60_000),
     "warmup_steps": (0, 1_000_000),
@@ -48,16 +50,20 @@ class Recipe:
         scheme: Scheme of the shift-add rows, "pot" or "sp2"; "fixed" has none.
         row_group: Consecutive output rows within which the same number of rows is shift-add.
         shift_add_rows: Shift-add rows in each group, 0..row_group.
+        assignment: Which rows of a group are shift-add: those of smallest "variance" (the published rule), or those of
+            smallest "sensitivity", where it changes the network's output least (models/sensitivity.py).
         residual_bits: Width of the residual stream.
         first_layer_weight_bits: Weight bits of the patch embedding.
         last_layer_weight_bits: Weight bits of the head.
         logits_bits: Width of the logits.
         calibration_images: Training images from which the activation scales come.
+        scale_search_steps: Scales tried for each weight row and each edge, least squared error wins; 1 takes the
+            largest magnitude instead. Training starts from them.
         epochs: Passes over the training images; 0 leaves the calibrated network as it is.
         batch_size: Images per step.
         warmup_steps: Steps of linear warm-up before the cosine to zero.
         learning_rate: Peak learning rate of weights, biases, norms and embedding (AdamW).
-        scale_learning_rate: Peak learning rate of the logarithms of all scales.
+        scale_learning_rate: Peak learning rate of the logarithms of all scales; 0 leaves them as searched.
         weight_decay: Of weight matrices.
         ema_decay: Of the averaged parameters, which are those that are kept.
         distillation_weight: Share of the loss that compares with the float network; the rest compares with the labels.
@@ -71,11 +77,13 @@ class Recipe:
     scheme: str
     row_group: int
     shift_add_rows: int
+    assignment: str
     residual_bits: int
     first_layer_weight_bits: int
     last_layer_weight_bits: int
     logits_bits: int
     calibration_images: int
+    scale_search_steps: int
     epochs: int
     batch_size: int
     warmup_steps: int
@@ -139,6 +147,7 @@ def _fault(name: str, kind: Any, value: Any) -> str:
         "integer_forms": (True, False),
         "mixed_layers": MIXED_LAYERS,
         "scheme": SCHEMES,
+        "assignment": ASSIGNMENTS,
     }.get(name)
     if choices is not None:
         known = value in choices and type(value) is type(choices[0])

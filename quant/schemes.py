@@ -147,17 +147,20 @@ def decode(codes: np.ndarray, scheme: int, bits: int) -> np.ndarray:
     return _code_table(scheme, bits)[np.asarray(codes, dtype=np.int64)]
 
 
-def assign_rows(weight: np.ndarray, scheme: int, row_group: int, shift_add_rows: int) -> np.ndarray:
-    """Scheme of every output row: in each group of rows those of smallest variance become shift-add rows.
+def assign_rows(
+    weight: np.ndarray, scheme: int, row_group: int, shift_add_rows: int, cost: np.ndarray | None = None
+) -> np.ndarray:
+    """Scheme of every output row: in each group of rows those of smallest cost become shift-add rows.
 
     Args:
-        weight: Float weights, shape (rows, columns).
+        weight: Float weights, shape (rows, ...).
         scheme: Scheme id of the shift-add rows.
         row_group: Rows of a group; rows must be a multiple of it unless shift_add_rows is 0.
         shift_add_rows: Shift-add rows in each group, 0..row_group.
+        cost: What it costs to make a row shift-add, shape (rows,); None: the row's variance (Chang et al., HPCA 2021).
 
     Returns:
-        Scheme ids, int64, shape (rows,). Of rows with equal variance the first becomes a shift-add row.
+        Scheme ids, int64, shape (rows,). Of rows with equal cost the first becomes a shift-add row.
 
     Raises:
         ValueError: the rows do not divide into groups, or more shift-add rows than a group has.
@@ -170,8 +173,9 @@ def assign_rows(weight: np.ndarray, scheme: int, row_group: int, shift_add_rows:
         return out
     if rows % row_group:
         raise ValueError(f"schemes: {rows} rows do not divide into groups of row_group={row_group}")
-    variance = np.var(np.asarray(weight, dtype=np.float64), axis=1).reshape(-1, row_group)
-    order = np.argsort(variance, axis=1, kind="stable")[:, :shift_add_rows]
+    if cost is None:
+        cost = np.var(np.asarray(weight, dtype=np.float64).reshape(rows, -1), axis=1)
+    order = np.argsort(np.reshape(cost, (-1, row_group)), axis=1, kind="stable")[:, :shift_add_rows]
     np.put_along_axis(out.reshape(-1, row_group), order, scheme, axis=1)
     return out
 

@@ -44,6 +44,8 @@ def test_unknown_and_missing_keys_in_one_message():
         ({"epochs": 1.5}, r"epochs=1.5, expected an integer from 0 to 1000"),
         ({"epochs": True}, r"epochs=True, expected an integer"),
         ({"learning_rate": "fast"}, r"learning_rate='fast', expected a number from 0.0 to 1.0"),
+        ({"assignment": "random"}, r"assignment='random', expected one of variance, sensitivity"),
+        ({"scale_search_steps": 0}, r"scale_search_steps=0, expected an integer from 1 to 1000"),
         ({"mixed_layers": "some"}, r"mixed_layers='some', expected one of mlp, all, none"),
         ({"method": "ptv"}, r"method='ptv', expected one of qat, ptq, liu, ptq4vit, apqvit, noisyquant"),
         ({"integer_forms": 1}, r"integer_forms=1, expected one of True, False"),
