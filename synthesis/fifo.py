@@ -36,6 +36,7 @@ class Sizing:
         depths: Edge -> depth.
         large_cycles: Cycles of an image with large FIFOs.
         cycles: Cycles of an image with these depths.
+        latency: Cycles from reset to the last logit of the first image, with these depths.
         rounds: Simulations with sized FIFOs.
         bits: Bits of all FIFOs.
         seed: Seed of the stimulus.
@@ -44,6 +45,7 @@ class Sizing:
     depths: dict[str, int]
     large_cycles: int
     cycles: int
+    latency: int
     rounds: int
     bits: int
     seed: int
@@ -87,7 +89,8 @@ def size_fifos(
             cycles, full = 0, list(edges)
         if 0 < cycles <= fastest * TOLERANCE:
             bits = sum(depths[name] * edges[name]["element_bits"] * edges[name]["elements"] for name in edges)
-            return Sizing(depths, fastest, cycles, round_number, bits, SEED)
+            latency = result.last["m_axis"][0] + 1
+            return Sizing(depths, fastest, cycles, latency, round_number, bits, SEED)
         report(
             f"      round {round_number}: {cycles or 'deadlock instead of'} cycles an image, {fastest} with large FIFOs"
         )

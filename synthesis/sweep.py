@@ -19,7 +19,7 @@ from models.names import parse_model_name
 from models.registry import backbone_dims, suggest
 from quant.recipe import Recipe, load_recipe, parse_recipe
 from synthesis.board import load_board
-from synthesis.build import write_text
+from synthesis.build import git_hash, write_text
 
 SWEEP_DIR = Path(__file__).resolve().parent / "sweeps"
 SPACE_KEYS = ("weight_bits", "activation_bits", "base", "scheme", "mixed_layers", "shift_add_rows", "training")
@@ -254,7 +254,10 @@ def main(words: Sequence[str]) -> int:
     jobs = Jobs(sweep, folder)
     trials = engine.open_study(storage, name, sweep_trial.TRIAL_DIRECTIONS, sweep.space, options.sampler)
     hardware = engine.open_study(storage, f"{name}-hardware", sweep_trial.HARDWARE_DIRECTIONS, {})
-    failed = {}
+    failed: dict[str, str] = {}
+    commits = trials.user_attrs.get("commits", [])
+    if git_hash() not in commits and options.stages != ["report"]:
+        trials.set_user_attr("commits", [*commits, git_hash()])
     if set(options.stages) != {"report"}:
         with engine.workers(options.workers, options.scheduler) as client:
             if "trials" in options.stages:

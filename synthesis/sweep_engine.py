@@ -7,7 +7,6 @@ finished trial there is evaluated by the next run. Fixed points are enqueued tri
 same study with what they found.
 """
 
-import json
 import os
 import socket
 import time
@@ -16,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import dask
 import optuna
@@ -31,6 +30,7 @@ RENEW_SECONDS = 5.0
 MAX_REPEATS = 200  # proposals of designs that are known already, before a search gives up
 SAMPLERS = ("nsga2", "tpe")
 
+Direction = Literal["minimize", "maximize"]
 Space = dict[str, tuple[Any, ...]]
 Evaluate = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -59,7 +59,7 @@ class Tally:
 
 
 def open_study(
-    storage: str, name: str, directions: Sequence[str], space: Space, sampler: str = "nsga2", seed: int = 0
+    storage: str, name: str, directions: Sequence[Direction], space: Space, sampler: str = "nsga2", seed: int = 0
 ) -> optuna.Study:
     """Create a study or take it up.
 
@@ -120,7 +120,7 @@ def workers(count: int, scheduler: str | None = None) -> Iterator[Client]:
         with (
             # Dask's own setting has glibc return memory after each large tensor, which doubles the time of a trial
             dask.config.set({"distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": 1}}),
-            LocalCluster(n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+            LocalCluster(n_workers=count, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
             Client(cluster) as client,
         ):
             yield client
@@ -251,7 +251,7 @@ class _Run:
             trial.set_user_attr("results", outcome["results"])
             self.study.tell(trial, outcome["values"])
             self.tally.finished.append(task.key)
-            self.report(f"sweep: {task.key}: {json.dumps(outcome['results'])}")
+            self.report(f"sweep: {task.key}: {', '.join(f'{value:,.6g}' for value in outcome['values'])}")
             return
         error = future.exception() if future.status == "error" else RuntimeError(f"the task was {future.status}")
         again = isinstance(error, KilledWorker) or future.status != "error"
