@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Model names `<backbone>_w<bits>a<bits>[_<recipe>]`; `python -m models.names` lists them. Needs no torch, no numpy."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from models.registry import ViTDims, backbone_dims, list_backbones, suggest
 
-RECIPE_DIR = Path(__file__).resolve().parents[1] / "quant" / "recipes"
+ROOT = Path(__file__).resolve().parents[1]
+RECIPE_DIR = ROOT / "quant" / "recipes"
+CHECKPOINT_DIR = ROOT / "models" / "checkpoints"
 DEFAULT_RECIPE = "default"
 MIN_BITS, MAX_BITS = 2, 8
 SHIPPED_BITS = (4, 8)  # weights, activations
@@ -64,6 +67,20 @@ def parse_model_name(name: str, recipe_dir: Path = RECIPE_DIR) -> ModelConfig:
     if recipe not in recipes:
         raise ValueError(f"unknown recipe {recipe!r} in {name!r}; {suggest(recipe, recipes)} (files of quant/recipes)")
     return ModelConfig(match["backbone"], weight_bits, activation_bits, recipe, name)
+
+
+def is_calibrated(config: ModelConfig, recipe_dir: Path = RECIPE_DIR) -> bool:
+    """True for a recipe that only calibrates, which takes seconds: such checkpoints are made when they are needed."""
+    from quant.recipe import load_recipe
+
+    return load_recipe(config.recipe, recipe_dir).method != "qat"
+
+
+def checkpoint_folder(config: ModelConfig) -> Path:
+    """Folder of a model's checkpoint: models/checkpoints, or inside the model's build folder if it is calibrated."""
+    if not is_calibrated(config):
+        return CHECKPOINT_DIR
+    return Path(os.environ.get("VITRAIL_BUILD", ROOT / "build")) / config.source_name / "checkpoint"
 
 
 def list_recipes(recipe_dir: Path = RECIPE_DIR) -> list[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quantization-aware training: `python -m models.train --model vit_mini_w4a8`.
+"""Quantization-aware training, or calibration alone: `python -m models.train --model vit_mini_w4a8`.
 
 Float checkpoint (trained first when absent) -> calibration -> training with the integer functions in the forward pass
 and the float network as teacher -> integer constants, evaluated on all test images and kept as checkpoint and card.
@@ -25,18 +25,19 @@ from tqdm import tqdm
 
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_atomic
 from models.data import DATA_DIR, IMAGE_SIDE
-from models.names import ModelConfig, parse_model_name
-from models.quant_vit import BitWidths, IntegerViT, QuantViT, constant_shapes
+from models.names import CHECKPOINT_DIR, ModelConfig, checkpoint_folder, parse_model_name
+from models.ptq import calibrated, typical_formats
+from models.quant_vit import BitWidths, Formats, IntegerViT, QuantViT, constant_shapes
 from models.registry import ViTDims
 from models.train_float import Batches, FloatRecipe, accuracy, augment, load_fashion_mnist, to_input, train_float
 from models.vit import ViT
 from quant.recipe import RECIPE_DIR, Recipe, load_recipe
 from quant.schemes import encode
 
-CHECKPOINT_DIR = Path(__file__).resolve().parent / "checkpoints"
 UNTRAINED_SEED = 2024
 # Recipe keys that shape the integer network; a checkpoint made with others does not belong to the recipe.
 STRUCTURE = (
+    "method",
     "mixed_layers",
     "scheme",
     "row_group",
@@ -48,9 +49,9 @@ STRUCTURE = (
 )
 
 
-def checkpoint_path(config: ModelConfig, folder: Path = CHECKPOINT_DIR) -> Path:
-    """Where the trained integer network of a model lies; the card has the same name with .md."""
-    return folder / f"{config.source_name}.safetensors"
+def checkpoint_path(config: ModelConfig, folder: Path | None = None) -> Path:
+    """Where the integer network of a model lies; the card has the same name with .md. None: the model's own folder."""
+    return (folder or checkpoint_folder(config)) / f"{config.source_name}.safetensors"
 
 
 def float_checkpoint_path(config: ModelConfig, folder: Path = CHECKPOINT_DIR) -> Path:
@@ -59,9 +60,9 @@ def float_checkpoint_path(config: ModelConfig, folder: Path = CHECKPOINT_DIR) ->
 
 
 def load_integer(
-    config: ModelConfig, folder: Path = CHECKPOINT_DIR, recipe_dir: Path = RECIPE_DIR
+    config: ModelConfig, folder: Path | None = None, recipe_dir: Path = RECIPE_DIR
 ) -> tuple[IntegerViT, dict[str, Any]]:
-    """Load the trained integer network of a model and the details of its training.
+    """Load the integer network of a model and the details of its training or calibration.
 
     Raises:
         ValueError: the checkpoint is missing, damaged, or made for another network or recipe.
@@ -73,6 +74,7 @@ def load_integer(
     made_with = found.details.get("recipe", {})
     if asdict(bits) != found.details.get("bits"):
         raise ValueError(f"checkpoint {path} has bit widths {found.details.get('bits')}, expected {asdict(bits)}")
+    made_with = {"method": "qat"} | made_with  # checkpoints older than the key
     changed = [key for key in STRUCTURE if made_with.get(key) != getattr(recipe, key)]
     if changed:
         pairs = ", ".join(f"{key}={made_with.get(key)!r}, now {getattr(recipe, key)!r}" for key in changed)
@@ -82,8 +84,9 @@ def load_integer(
         )
     constants = {name: tensor.numpy() for name, tensor in found.tensors.items()}
     try:
-        _check_constants(constants, bits)
-        network = IntegerViT(config.dims, bits, constants, found.details["scales"])
+        formats = Formats.of(found.details)
+        _check_constants(constants, bits, formats)
+        network = IntegerViT(config.dims, bits, constants, found.details["scales"], formats)
     except (ValueError, KeyError) as error:
         raise ValueError(
             f"checkpoint {path} is damaged: {error}; `make train MODEL={config.source_name}` makes it anew"
@@ -91,14 +94,14 @@ def load_integer(
     return network, found.details
 
 
-def _check_constants(constants: dict[str, np.ndarray], bits: BitWidths) -> None:
+def _check_constants(constants: dict[str, np.ndarray], bits: BitWidths, formats: Formats) -> None:
     """Raise ValueError at the first tensor that holds no integers, or weights that their scheme does not have."""
     for name, values in constants.items():
         if values.dtype.kind != "i":
             raise ValueError(f"tensor {name!r} is {values.dtype}, expected integers")
         if name.endswith(".scheme"):
             layer = name.removesuffix(".scheme")
-            storage = {"patch_embed.proj": bits.first, "head": bits.last}.get(layer, bits.weight)
+            storage = formats.weight_bits(layer, bits)
             for scheme in np.unique(values).tolist():
                 encode(constants[f"{layer}.weight"][values == scheme], scheme, storage)
 
@@ -112,7 +115,8 @@ def untrained_integer(config: ModelConfig, seed: int = UNTRAINED_SEED) -> Intege
     network = ViT(dims)
     tensors = {name: parameter.detach() for name, parameter in network.named_parameters()}
     images = torch.randint(-128, 128, (2, dims.image_size, dims.image_size, dims.channels)).float()
-    return QuantViT.from_float(tensors, dims, bits, recipe, images, search_steps=1).integer()
+    formats = typical_formats(dims, bits, recipe)
+    return QuantViT.from_float(tensors, dims, bits, recipe, images, search_steps=1, formats=formats).integer()
 
 
 def codes_of(batch: Tensor) -> Tensor:
@@ -135,13 +139,13 @@ def integer_accuracy(network: nn.Module, batches: Batches) -> float:
 
 
 def train(
-    model: str, folder: Path = CHECKPOINT_DIR, data_dir: Path = DATA_DIR, float_checkpoint: Path | None = None
+    model: str, folder: Path | None = None, data_dir: Path = DATA_DIR, float_checkpoint: Path | None = None
 ) -> dict[str, Any]:
-    """Train a model and write its checkpoint and card.
+    """Train a model, or calibrate it if its recipe says so, and write its checkpoint and card.
 
     Args:
         model: Model name, such as "vit_mini_w4a8".
-        folder: Folder of the checkpoints.
+        folder: Folder of the checkpoints; None: models/checkpoints, and the model's build folder for calibrated ones.
         data_dir: Folder of Fashion-MNIST.
         float_checkpoint: Float network to start from; None takes the backbone's, trained first when it is absent.
 
@@ -159,7 +163,7 @@ def train(
             f"train: {model!r} takes {dims.image_size} x {dims.image_size} images of {dims.channels} channels, the "
             f"data set at hand (Fashion-MNIST) has {IMAGE_SIDE} x {IMAGE_SIDE} of 1; estimates take the model untrained"
         )
-    source = float_checkpoint or float_checkpoint_path(config, folder)
+    source = float_checkpoint or float_checkpoint_path(config, folder or CHECKPOINT_DIR)
     if not source.exists() and float_checkpoint is None:
         print(f"train: no {source.name}, training the float network first", flush=True)
         train_float(config.backbone, dims, FloatRecipe(), source, data_dir)
@@ -171,17 +175,21 @@ def train(
     data = load_fashion_mnist(data_dir)
     training, validation, test = data
     network, state = _start(model, dims, bits, recipe, teacher_checkpoint, training)
-    calibrated = integer_accuracy(network.integer(), validation)
+    score = integer_accuracy(network.integer(), validation)
     print(f"train: {model}, {recipe}", flush=True)
-    print(f"train: {model} calibrated: validation {100 * calibrated:.2f} %", flush=True)
+    print(f"train: {model} calibrated: validation {100 * score:.2f} %", flush=True)
     averaged, minutes = _fit(model, network, teacher, state, recipe, data, checkpoint_path(config, folder))
 
     integer = averaged.integer()
-    calibrated_score = integer_accuracy(_calibrated(teacher_checkpoint, bits, recipe, training).integer(), test)
+    test_score = integer_accuracy(integer, test)
+    calibrated_score = test_score
+    if recipe.epochs:
+        calibrated_score = integer_accuracy(_calibrated(teacher_checkpoint, bits, recipe, training).integer(), test)
     details = {
         "recipe": asdict(recipe),
         "recipe_name": config.recipe,
         "bits": asdict(bits),
+        "formats": asdict(averaged.formats),
         "scales": averaged.real_scales(),
         "seed": recipe.seed,
         "epochs": recipe.epochs,
@@ -192,7 +200,7 @@ def train(
         "float_test_accuracy": accuracy(teacher, test),
         "calibrated_test_accuracy": calibrated_score,
         "validation_accuracy": integer_accuracy(integer, validation),
-        "test_accuracy": integer_accuracy(integer, test),
+        "test_accuracy": test_score,
         "test_images": len(test),
         "torch": torch.__version__,
     }
@@ -207,6 +215,8 @@ def train(
 def _calibrated(checkpoint: Checkpoint, bits: BitWidths, recipe: Recipe, training: Batches) -> QuantViT:
     """The network as calibration leaves it, before any training."""
     images = codes_of(training.codes[: recipe.calibration_images])
+    if recipe.method != "qat":
+        return calibrated(checkpoint.tensors, checkpoint.dims, bits, recipe, images)
     return QuantViT.from_float(checkpoint.tensors, checkpoint.dims, bits, recipe, images)
 
 
@@ -367,6 +377,12 @@ def card(model: str, dims: ViTDims, details: dict[str, Any]) -> str:
     gap = 100 * (details["float_test_accuracy"] - details["test_accuracy"])
     where = {"mlp": "MLP layers", "all": "all block layers", "none": "no layer"}[recipe["mixed_layers"]]
     shares = f"{recipe['shift_add_rows']} of every {recipe['row_group']} rows in {where}"
+    made = f"calibration alone, method {recipe['method']} (models/ptq.py); formats {json.dumps(details['formats'])}"
+    if recipe["method"] == "qat":
+        made = (
+            f"{details['epochs']} epochs with the integer functions in the\nforward pass, straight-through gradients, "
+            "learned scales, distillation from the float network, averaged parameters"
+        )
     return f"""# {model}
 
 Integer Vision Transformer for Fashion-MNIST. The file beside this card holds every integer constant of the network:
@@ -397,8 +413,7 @@ Augmentation: flip, shift by at most one pixel, random rectangles of noise.
 ## How it was made
 
 Float network (sha256 of its checkpoint {details["float_sha256"]}) -> scales from
-{recipe["calibration_images"]} training images -> {details["epochs"]} epochs with the integer functions in the
-forward pass, straight-through gradients, learned scales, distillation from the float network, averaged parameters.
+{recipe["calibration_images"]} training images -> {made}.
 Shift-add rows ({recipe["scheme"]}): {shares}. Seed {details["seed"]}.
 
 | size | |
@@ -419,7 +434,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Train a quantized ViT on Fashion-MNIST.")
     parser.add_argument("--model", required=True, help="model name, such as vit_mini_w4a8")
     parser.add_argument("--float-checkpoint", type=Path, help="float network to start from (default: the backbone's)")
-    parser.add_argument("--out-dir", type=Path, default=CHECKPOINT_DIR, help="folder of the checkpoints")
+    parser.add_argument("--out-dir", type=Path, help="folder of the checkpoints (default: the model's own)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch threads (default: all cores)")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)

@@ -90,6 +90,7 @@ def run_trial(
         "recipe": asdict(recipe),
         "recipe_name": config.recipe,
         "bits": asdict(bits),
+        "formats": asdict(network.formats),
         "scales": network.real_scales(),
         "seed": recipe.seed,
         "float_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),

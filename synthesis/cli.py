@@ -162,7 +162,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 def make_build(options: argparse.Namespace, display: Display) -> Build:
     """Check model, recipe, board and frame rate."""
-    from models.names import parse_model_name
+    from models.names import checkpoint_folder, parse_model_name
 
     config = parse_model_name(options.model)
     board = load_board(options.board)
@@ -184,7 +184,7 @@ def make_build(options: argparse.Namespace, display: Display) -> Build:
         raise ValueError(f"--reference {reference} does not exist; expected the report.json of a finished build")
     shown = (display.report, display.busy, display.progress)
     build = Build(config, board, fps, options.untrained, build_root(), *shown, reference=reference)
-    build.fraction, build.lanes = fraction, options.lanes
+    build.fraction, build.lanes, build.checkpoint_dir = fraction, options.lanes, checkpoint_folder(config)
     return build
 
 
@@ -222,8 +222,11 @@ def run(options: argparse.Namespace) -> int:
     if options.verb in special:
         return special[options.verb](build, options, out)
     from synthesis.steps import STEPS
+    from synthesis.steps.export import calibrate
 
     with build.locked():
+        if "export" in STEPS_OF[options.verb]:
+            calibrate(build)
         if options.verb == "bitstream":
             return bitstream(build, STEPS, out)
         if options.verb == "pnr" and build.board["backend"] != "nextpnr":
@@ -405,9 +408,10 @@ def train(build: Build, options: argparse.Namespace, out: Console) -> int:
 def view(build: Build, options: argparse.Namespace, out: Console) -> int:
     """Open the exported graph in Netron."""
     from synthesis.steps import STEPS
-    from synthesis.steps.export import FILE
+    from synthesis.steps.export import FILE, calibrate
 
     with build.locked():
+        calibrate(build)
         build.execute([STEPS["export"]])
         path = build.folder("export") / FILE
     import netron
@@ -466,8 +470,10 @@ def built_bitstream(build: Build) -> Any:
 def bench(build: Build, options: argparse.Namespace, out: Console) -> int:
     """Simulate again and print speed and cycles."""
     from synthesis.steps import STEPS
+    from synthesis.steps.export import calibrate
 
     with build.locked():
+        calibrate(build)
         build.execute(STEPS[name] for name in STEPS_OF["rtl"])
         build.run(STEPS["sim"])
         build.save()

@@ -38,6 +38,18 @@ def parameters(build: Build) -> dict[str, Any]:
     }
 
 
+def calibrate(build: Build) -> None:
+    """Make the checkpoint of a recipe that only calibrates, when it is missing: seconds to a minute."""
+    from models.names import is_calibrated
+
+    if is_untrained(build) or checkpoint(build).is_file() or not is_calibrated(build.config, build.recipe_dir):
+        return
+    from models.train import float_checkpoint_path, train
+
+    build.report(f"no {checkpoint(build).name}: calibrating")
+    train(build.model, build.checkpoint_dir, float_checkpoint=float_checkpoint_path(build.config))
+
+
 def integer_network(build: Build) -> tuple[Any, dict[str, Any]]:
     """The network in integers and the details of its training (empty: untrained).
 

@@ -31,7 +31,7 @@ def small(monkeypatch, tmp_path):
     data = batches(64, 1), batches(20, 2), batches(30, 3)
     recipe = dataclasses.replace(load_recipe("default"), epochs=2, batch_size=16, calibration_images=16)
     monkeypatch.setattr(training, "load_fashion_mnist", lambda folder: data)
-    monkeypatch.setattr(training, "load_recipe", lambda name: recipe)
+    monkeypatch.setattr(training, "load_recipe", lambda name, recipe_dir=None: recipe)
     torch.manual_seed(1)
     tensors = {name: p.detach() for name, p in ViT(CONFIG.dims).named_parameters()}
     details = {"minutes": 0.0}
@@ -88,7 +88,7 @@ def test_damaged_and_foreign_checkpoints_are_refused(small, monkeypatch):
         training.load_integer(CONFIG, small)
     save_checkpoint(path, good)
     changed = dataclasses.replace(training.load_recipe("default"), shift_add_rows=3)
-    monkeypatch.setattr(training, "load_recipe", lambda name: changed)
+    monkeypatch.setattr(training, "load_recipe", lambda name, recipe_dir=None: changed)
     with pytest.raises(ValueError, match=r"made with another recipe: shift_add_rows=2, now 3; `make train MODEL="):
         training.load_integer(CONFIG, small)
 
