@@ -8,10 +8,14 @@ add_pair/add_pair.sv
 add_select/add_select.sv
 mult18x18/mult18x18.sv
 dsp48e2_mul/dsp48e2_mul.sv
+alu54b_mac/alu54b_mac.sv
+dsp48e2_mac/dsp48e2_mac.sv
 mvu/mvu_tree.sv
 mvu/mvu_tree_gated.sv
 mvu/mvu_tree_signed.sv
 mvu/mvu_lane_dsp_pair.sv
+mvu/mvu_lane_dsp_ecp5.sv
+mvu/mvu_lane_dsp_cascade.sv
 mvu/mvu_lane_fixed.sv
 mvu/mvu_lane_planes.sv
 mvu/mvu_lane_shift.sv

@@ -27,6 +27,10 @@ module mvu #(
     parameter int unsigned ROWS_SP2 = 0,
     // Fixed-point rows, from row 0, on multiplier blocks
     parameter int unsigned DSP_ROWS = 4,
+    // Pairs of them sum their products inside the DSP blocks (TARGET 2: mvu_lane_dsp_cascade, else mvu_lane_dsp_ecp5)
+    parameter bit          DSP_SUMS = 1'b0,
+    // The second row of a pair comes packed: w1 - (w0 < 0) (DSP_SUMS, TARGET 0 or 1)
+    parameter bit          DSP_PACKED = 1'b0,
     // 0: behavioural, 1: ECP5, 2: UltraScale+
     parameter int unsigned TARGET = 0,
     // Largest cfg_chunks
@@ -55,6 +59,10 @@ module mvu #(
 );
   localparam int unsigned ROWS_FIXED = PE - ROWS_POT - ROWS_SP2;
   localparam int unsigned PAIRS = W_BITS <= 4 && A_BITS <= 8 ? DSP_ROWS / 2 : 0;
+  localparam bit DSP_CASCADE = DSP_SUMS && TARGET == 2 && SIMD > 1;
+  localparam bit DSP_CHAINS = DSP_SUMS && TARGET != 2;
+  // These rows come with the sum of all chunks so far
+  localparam bit DSP_TOTALS = DSP_CASCADE && T_MAX == 1 && CHUNKS_MAX * (SIMD < 8 ? SIMD : 8) <= 2047;
   localparam int unsigned STAGES = 2 + $clog2(SIMD) + (SIMD > 8 ? 1 : 0);  // latency of a lane
   localparam int unsigned C_BITS = $clog2(CHUNKS_MAX + 1);
   localparam int unsigned T_BITS = T_MAX > 1 ? $clog2(T_MAX) : 1;
@@ -158,12 +166,26 @@ module mvu #(
     localparam int unsigned ROW_BITS = SIMD * W_BITS;
     if (r < 2 * PAIRS) begin : gen_packed
       if (r % 2 == 0) begin : gen_pair
-        localparam int unsigned Y_BITS = A_BITS + W_BITS - 1 + $clog2(SIMD);
+        localparam int unsigned Y_BITS = DSP_TOTALS ? 22 + $clog2((SIMD + 7) / 8)
+            : A_BITS + W_BITS - (DSP_CASCADE ? 0 : 1) + $clog2(SIMD);
         logic [Y_BITS-1:0] y0, y1;
-        mvu_lane_dsp_pair #(.SIMD(SIMD), .A_BITS(A_BITS), .W_BITS(W_BITS), .TARGET(TARGET)) lane_i (
-            .clk, .en, .a(s_axis_tdata), .w0(weight[r*ROW_BITS+:ROW_BITS]), .w1(weight[(r+1)*ROW_BITS+:ROW_BITS]),
-            .y0, .y1, .carry1(carry[r+1])
-        );
+        wire [ROW_BITS-1:0] w0 = weight[r*ROW_BITS+:ROW_BITS], w1 = weight[(r+1)*ROW_BITS+:ROW_BITS];
+        if (DSP_CASCADE) begin : gen_cascade
+          mvu_lane_dsp_cascade #(
+              .SIMD(SIMD), .A_BITS(A_BITS), .W_BITS(W_BITS), .ACCUMULATE(DSP_TOTALS), .TARGET(TARGET)
+          ) lane_i (
+              .clk, .en, .valid(issue), .first(chunk_q == '0), .a(s_axis_tdata), .w0, .w1, .y0, .y1,
+              .carry1(carry[r+1])
+          );
+        end else if (DSP_CHAINS) begin : gen_ecp5
+          mvu_lane_dsp_ecp5 #(
+              .SIMD(SIMD), .A_BITS(A_BITS), .W_BITS(W_BITS), .PACKED(DSP_PACKED), .TARGET(TARGET)
+          ) lane_i (.clk, .en, .a(s_axis_tdata), .w0, .w1, .y0, .y1, .carry1(carry[r+1]));
+        end else begin : gen_fabric
+          mvu_lane_dsp_pair #(.SIMD(SIMD), .A_BITS(A_BITS), .W_BITS(W_BITS), .TARGET(TARGET)) lane_i (
+              .clk, .en, .a(s_axis_tdata), .w0, .w1, .y0, .y1, .carry1(carry[r+1])
+          );
+        end
         assign carry[r] = 1'b0;
         assign negative[r+:2] = 2'b00;
         assign y[r*ACC_BITS+:ACC_BITS] = ACC_BITS'($signed(y0));
@@ -205,7 +227,10 @@ module mvu #(
   for (genvar r = 0; r < PE; r++) begin : gen_sum
     wire [ACC_BITS-1:0] left = old[r*ACC_BITS+:ACC_BITS];
     wire [ACC_BITS-1:0] right = y[r*ACC_BITS+:ACC_BITS];
-    if (r < 2 * PAIRS && r % 2 == 1) begin : gen_carry
+    if (DSP_TOTALS && r < 2 * PAIRS) begin : gen_total
+      assign sum[r*ACC_BITS+:ACC_BITS] = right;
+      wire unused = ^left;
+    end else if (!DSP_CASCADE && !DSP_CHAINS && r < 2 * PAIRS && r % 2 == 1) begin : gen_carry
       logic below;
       assign {sum[r*ACC_BITS+:ACC_BITS], below} = {left, 1'b1} + {right, carry[r]};  // carry into bit 0
       wire unused = below;
