@@ -24,6 +24,9 @@ BASE = {
     "ROWS_POT": 0,
     "ROWS_SP2": 0,
     "DSP_ROWS": 4,
+    "DA": 0,
+    "DA_BANKS": 1,
+    "DA_RADIX": 2,
     "TARGET": 0,
 }
 CHUNKS = 6  # largest number of chunks in these tests; ACC_BITS is the least width that holds them
@@ -45,6 +48,7 @@ def lane_schemes(params: dict) -> list[int]:
 PARAMS = [
     make(),
     make(PE=2, SIMD=1, DSP_ROWS=0),
+    make(PE=4, SIMD=5, DSP_ROWS=0),
     make(SIMD=3, DSP_ROWS=2, ROWS_SP2=2),
     make(PE=5, SIMD=8, DSP_ROWS=2, ROWS_POT=1, ROWS_SP2=1),
     make(PE=3, SIMD=11, DSP_ROWS=3),
@@ -56,6 +60,11 @@ PARAMS = [
     make(T_MAX=2),
     make(PE=3, SIMD=4, DSP_ROWS=2, ROWS_SP2=1, T_MAX=7),
     make(PE=2, SIMD=2, DSP_ROWS=2, T_MAX=40),
+    make(PE=2, SIMD=4, DSP_ROWS=0, DA=1),
+    make(PE=3, SIMD=8, DSP_ROWS=0, DA=1, T_MAX=7, ROWS_SP2=1, ROWS_POT=1),
+    make(PE=2, SIMD=11, DSP_ROWS=0, DA=1, T_MAX=40, DA_BANKS=2),
+    make(PE=4, SIMD=13, DSP_ROWS=0, DA=1, T_MAX=5, DA_BANKS=2, DA_RADIX=3, ROWS_SP2=1),
+    make(PE=2, SIMD=5, DSP_ROWS=0, DA=1, T_MAX=3, W_BITS=3, A_BITS=5, DA_RADIX=3, ROWS_POT=1),
 ]
 
 
@@ -66,7 +75,12 @@ def job_of(params: dict, x: np.ndarray, weight: np.ndarray, tile: int) -> Job:
     groups, chunks = rows // pe, k // simd
     schemes = np.array(lane_schemes(params) * groups)
     codes = np.stack([encode(w, s, bits) for w, s in zip(weight, schemes, strict=True)])
-    words = codes.reshape(groups, pe, chunks, simd).transpose(0, 2, 1, 3).reshape(groups * chunks, pe * simd)
+    words = codes.reshape(groups, pe, chunks, simd).transpose(0, 2, 1, 3)
+    if params["DA"]:  # four inputs a word
+        quads = -(-simd // 4)
+        words = np.pad(words, ((0, 0), (0, 0), (0, 0), (0, 4 * quads - simd)))
+        words = words.reshape(groups, chunks, pe, quads, 4).transpose(0, 1, 3, 2, 4).reshape(-1, pe * 4)
+    words = words.reshape(-1, pe * (4 if params["DA"] else simd))
     tiles = -(-tokens // tile)
     acc = mvu(x, weight).ravel()[grouped_index(tokens, rows, pe, tile)].reshape(-1, pe)
     cfg = {"cfg_chunks": chunks, "cfg_groups": groups, "cfg_tile": tile, "cfg_tokens": tokens}
@@ -140,7 +154,17 @@ def test_mvu_takes_a_beat_every_cycle(t_max, tile, chunks):
     assert cycles <= 4 * chunks * 3 * 15 + 14
 
 
-@pytest.mark.parametrize("index", [2, 11])
+@pytest.mark.parametrize(("banks", "load"), [(1, 3 * 16 + 4), (2, 0)])
+def test_mvu_loads_tables_beside_tokens(banks, load):
+    """Three quads: a tile of 52 tokens hides the load of the next tables with two banks; with one it adds to them."""
+    params, rng = make(SIMD=12, DSP_ROWS=0, DA=1, DA_BANKS=banks, T_MAX=52), np.random.default_rng(3)
+    jobs = [random_job(params, rng, 2, 2, 52, 104) for _ in range(3)]
+    cycles = Design.build("mvu", params=params).run(jobs).cycles
+    tiles = 3 * 2 * 2 * 2
+    assert tiles * (52 + load) - 60 <= cycles <= tiles * (52 + load) + 3 * 16 + 30
+
+
+@pytest.mark.parametrize("index", [3, 12, 16])
 def test_mvu_protocol(index):
     run_cocotb("mvu", module=__file__, params=PARAMS[index])
 

@@ -24,8 +24,11 @@ LANES = {
     "fixed_lut": {"PE": 1, "DSP_ROWS": 0},
     "pot": {"PE": 1, "DSP_ROWS": 0, "ROWS_POT": 1},
     "sp2": {"PE": 1, "DSP_ROWS": 0, "ROWS_SP2": 1},
+    "da_fixed": {"PE": 1, "DSP_ROWS": 0, "DA": 1},
+    "da_pot": {"PE": 1, "DSP_ROWS": 0, "ROWS_POT": 1, "DA": 1, "DA_BANKS": 2},
+    "da_sp2": {"PE": 1, "DSP_ROWS": 0, "ROWS_SP2": 1, "DA": 1, "DA_BANKS": 2, "DA_RADIX": 3},
 }
-SCHEME = {"pot": POT, "sp2": SP2}
+SCHEME = {"pot": POT, "sp2": SP2, "da_pot": POT, "da_sp2": SP2}
 
 
 def lane_params(lane: str, simd: int, w_bits: int = 4, a_bits: int = 8) -> dict:
@@ -56,7 +59,11 @@ def job_of(lane: str, w_bits: int, a_bits: int, x: np.ndarray, weight: np.ndarra
     scheme = SCHEME.get(lane, FIXED)
     acc = (weight * x[:, None, :]).sum(axis=2)
     np.testing.assert_array_equal(acc[0], mvu(x[:1], weight[0])[0])
-    words = pack(encode(weight, scheme, w_bits).reshape(len(x), -1), w_bits)
+    codes = encode(weight, scheme, w_bits)
+    if "DA" in LANES[lane]:  # four inputs a word
+        codes = np.pad(codes, ((0, 0), (0, 0), (0, -codes.shape[2] % 4)))
+        codes = codes.reshape(*codes.shape[:2], -1, 4).transpose(0, 2, 1, 3).reshape(-1, codes.shape[1] * 4)
+    words = pack(codes.reshape(len(codes), -1), w_bits)
     cfg = {"cfg_chunks": 1, "cfg_groups": 1, "cfg_tile": 1, "cfg_tokens": len(x)}
     return Job({"s_axis": pack(x, a_bits), "s_axis_weight": words}, {"m_axis": pack(acc, 32)}, cfg)
 
@@ -96,7 +103,7 @@ def test_mvu_fixed_lane_other_widths(tmp_path, lane, w_bits):
     build(lane, tmp_path, 1, w_bits).run([all_products(lane, w_bits, 8)])
 
 
-@pytest.mark.parametrize("lane", ["pot", "sp2"])
+@pytest.mark.parametrize("lane", ["pot", "sp2", "da_pot", "da_sp2"])
 @pytest.mark.parametrize("w_bits", [2, 3, 5, 8])
 def test_mvu_shift_lane_every_width(tmp_path, lane, w_bits):
     build(lane, tmp_path, 1, w_bits, 6).run([all_products(lane, w_bits, 6)])
@@ -115,6 +122,7 @@ MUTANTS = [
     ("mvu_lane_planes.sv", ".SUBTRACT(TOP)", ".SUBTRACT(1'b0)", "fixed_lut", 4),
     ("mvu_tree_gated.sv", "gates[i] <= gen_level[l-1].gates[2*i]", "gates[i] <= 1'b1", "fixed_lut", 3),
     ("mvu_lane_shift.sv", ".carry(differ)", ".carry(1'b0)", "pot", 2),
+    ("mvu_lane_da.sv", "!bank_q, entry_q3", "bank_q, entry_q3", "da_sp2", 4),
     ("mvu_tree_signed.sv", "signs[2*i] ^ gen_level[l-1].signs[2*i+1]", "signs[2*i+1]", "sp2", 4),
 ]
 
@@ -122,7 +130,8 @@ MUTANTS = [
 @pytest.mark.parametrize(("file", "text", "fault", "lane", "simd"), MUTANTS)
 def test_mvu_lane_tests_find_a_planted_fault(tmp_path, file, text, fault, lane, simd):
     """No correction of the borrow, before and behind the split; a split after 10 products; a top plane that is added;
-    a gate and a carry that are lost; a sign that is lost."""
+    a gate and a carry that are lost; tables loaded where they are read; a sign that is lost.
+    """
     sources = []
     for source in unit_sources("mvu"):
         if source.name == file:
@@ -141,7 +150,10 @@ def test_mvu_lane_tests_find_a_planted_fault(tmp_path, file, text, fault, lane, 
 
 @pytest.mark.parametrize(
     ("lane", "target"),
-    [*[(lane, 1) for lane in ("dsp_pair", "dsp_single")], *product(("fixed_lut", "pot", "sp2"), (1, 2))],
+    [
+        *[(lane, 1) for lane in ("dsp_pair", "dsp_single")],
+        *product(("fixed_lut", "pot", "sp2", "da_fixed", "da_sp2"), (1, 2)),
+    ],
 )
 @pytest.mark.parametrize("simd", [1, 7])
 def test_mvu_lane_with_device_cells(tmp_path, lane, target, simd):
@@ -151,6 +163,6 @@ def test_mvu_lane_with_device_cells(tmp_path, lane, target, simd):
     text = (share / "common_sim.vh").read_text() + (share / "ccu2c_sim.vh").read_text()
     cells.write_text(re.sub(r"`include.*", "", text))
     params = lane_params(lane, simd) | {"TARGET": target}
-    models = [ROOT / "sim" / "cells" / f"{name}.sv" for name in ("MULT18X18D", "LUT6_2", "CARRY8")]
+    models = [ROOT / "sim" / "cells" / f"{name}.sv" for name in ("MULT18X18D", "LUT6_2", "CARRY8", "RAM32M16")]
     design = Design.build("mvu", sources=[*unit_sources("mvu"), cells, *models], params=params)
     design.run([all_products(lane, 4, 8) if simd == 1 else all_extremes(lane, simd, 4, 8)])

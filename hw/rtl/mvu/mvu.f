@@ -6,6 +6,9 @@ add_pair/CARRY8.sv
 add_pair/LUT6_2.sv
 add_pair/add_pair.sv
 add_select/add_select.sv
+add_three/add_three.sv
+table_ram/RAM32M16.sv
+table_ram/table_ram.sv
 mult18x18/mult18x18.sv
 dsp48e2_mul/dsp48e2_mul.sv
 alu54b_mac/alu54b_mac.sv
@@ -13,6 +16,10 @@ dsp48e2_mac/dsp48e2_mac.sv
 mvu/mvu_tree.sv
 mvu/mvu_tree_gated.sv
 mvu/mvu_tree_signed.sv
+mvu/mvu_tree_radix.sv
+mvu/mvu_join.sv
+mvu/mvu_weight.sv
+mvu/mvu_lane_da.sv
 mvu/mvu_lane_dsp_pair.sv
 mvu/mvu_lane_dsp_ecp5.sv
 mvu/mvu_lane_dsp_cascade.sv

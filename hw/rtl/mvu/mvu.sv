@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // mvu: matrix-vector unit, SIMD inputs by PE rows in each cycle.
 //   Order of s_axis: tile { group of PE rows { chunk of SIMD inputs { token of the tile }}}; one weight word for each
-//   (tile, group, chunk), held for the tokens of the tile (cfg_tile, the last tile what is left of cfg_tokens).
+//   (tile, group, chunk), held for the tokens of the tile (cfg_tile, the last tile what is left of cfg_tokens). With DA
+//   ceil(SIMD / 4) words for each, of four inputs by PE rows.
 //   m_axis: the PE accumulators of each (tile, group, token).
 // Lanes    : rows 0..DSP_ROWS-1 on multiplier blocks (two rows share one when W_BITS <= 4 and A_BITS <= 8), then
 //   fixed-point rows on LUTs, then ROWS_POT power-of-two rows, then ROWS_SP2 rows of sums of two powers of two.
@@ -31,10 +32,15 @@ module mvu #(
     parameter bit          DSP_SUMS = 1'b0,
     // The second row of a pair comes packed: w1 - (w0 < 0) (DSP_SUMS, TARGET 0 or 1)
     parameter bit          DSP_PACKED = 1'b0,
+    // All rows by distributed arithmetic (DSP_ROWS 0); tables in 1 or 2 banks; 2 or 3 numbers an adder (mvu_lane_da)
+    parameter bit          DA = 1'b0,
+    parameter int unsigned DA_BANKS = 1,
+    parameter int unsigned DA_RADIX = 2,
     // 0: behavioural, 1: ECP5, 2: UltraScale+
     parameter int unsigned TARGET = 0,
     // Largest cfg_chunks
-    parameter int unsigned CHUNKS_MAX = 65535
+    parameter int unsigned CHUNKS_MAX = 65535,
+    localparam int unsigned WORD_BITS = PE * (DA ? 4 : SIMD) * W_BITS
 ) (
     input  wire logic                      clk,
     input  wire logic                      rst,
@@ -48,8 +54,8 @@ module mvu #(
     input  wire logic [SIMD*A_BITS-1:0]    s_axis_tdata,
     input  wire logic                      s_axis_tvalid,
     output logic                           s_axis_tready,
-    // Weight codes, code (row * SIMD + input), row 0 input 0 in the low bits
-    input  wire logic [PE*SIMD*W_BITS-1:0] s_axis_weight_tdata,
+    // Weight codes, code (row * SIMD + input), with DA (row * 4 + input), row 0 input 0 in the low bits
+    input  wire logic [WORD_BITS-1:0]      s_axis_weight_tdata,
     input  wire logic                      s_axis_weight_tvalid,
     output logic                           s_axis_weight_tready,
     // Accumulators, row 0 in the low bits
@@ -63,7 +69,11 @@ module mvu #(
   localparam bit DSP_CHAINS = DSP_SUMS && TARGET != 2;
   // These rows come with the sum of all chunks so far
   localparam bit DSP_TOTALS = DSP_CASCADE && T_MAX == 1 && CHUNKS_MAX * (SIMD < 8 ? SIMD : 8) <= 2047;
-  localparam int unsigned STAGES = 2 + $clog2(SIMD) + (SIMD > 8 ? 1 : 0);  // latency of a lane
+  localparam int unsigned QUADS = (SIMD + 3) / 4;
+  localparam int unsigned DA_STAGES = DA_RADIX == 2 ? 2 + $clog2(QUADS) + $clog2(A_BITS)
+      : 2 + (QUADS == 1 ? 0 : QUADS <= 3 ? 1 : QUADS <= 9 ? 2 : QUADS <= 27 ? 3 : QUADS <= 81 ? 4 : 5)
+          + (A_BITS <= 3 ? 1 : A_BITS <= 9 ? 2 : 3);
+  localparam int unsigned STAGES = DA ? DA_STAGES : 2 + $clog2(SIMD) + (SIMD > 8 ? 1 : 0);  // latency of a lane
   localparam int unsigned C_BITS = $clog2(CHUNKS_MAX + 1);
   localparam int unsigned T_BITS = T_MAX > 1 ? $clog2(T_MAX) : 1;
   if (PE < 1 || SIMD < 1 || T_MAX < 1) begin : gen_check_size
@@ -71,6 +81,10 @@ module mvu #(
   end
   if (ROWS_POT + ROWS_SP2 > PE || DSP_ROWS > PE - ROWS_POT - ROWS_SP2) begin : gen_check_rows
     $error("mvu: DSP_ROWS=%0d + ROWS_POT=%0d + ROWS_SP2=%0d exceed PE=%0d", DSP_ROWS, ROWS_POT, ROWS_SP2, PE);
+  end
+
+  if (DA && DSP_ROWS > 0) begin : gen_check_da
+    $error("mvu: DSP_ROWS=%0d must be 0 with DA", DSP_ROWS);
   end
 
   // ---- position of the next beat in the job
@@ -116,10 +130,16 @@ module mvu #(
     end
   end
 
-  // ---- weights: straight from the stream, or held for a tile with the next word behind
+  // ---- weights: into the tables of the lanes, straight from the stream, or held for a tile with the next word behind
   logic [PE*SIMD*W_BITS-1:0] weight;
   logic weight_valid;
-  if (T_MAX == 1) begin : gen_weight_stream
+  logic [2:0] table_ready, load_ready;  // of the rows of each scheme, in step
+  if (DA) begin : gen_weight_tables
+    assign weight = '0;
+    assign weight_valid = &table_ready;
+    assign s_axis_weight_tready = &load_ready;
+    wire unused = ^weight;
+  end else if (T_MAX == 1) begin : gen_weight_stream
     assign weight = s_axis_weight_tdata;
     assign weight_valid = s_axis_weight_tvalid;
     assign s_axis_weight_tready = en && s_axis_tvalid;
@@ -162,7 +182,41 @@ module mvu #(
   // ---- lanes; row sums come as y + carry, or as -y
   logic [PE*ACC_BITS-1:0] y;
   logic [PE-1:0] carry, negative;
-  for (genvar r = 0; r < PE; r++) begin : gen_row
+  if (DA) begin : gen_tables
+    for (genvar s = 0; s < 3; s++) begin : gen_scheme
+      localparam int unsigned ROWS = s == 0 ? ROWS_FIXED : s == 1 ? ROWS_POT : ROWS_SP2;
+      localparam int unsigned FIRST = s == 0 ? 0 : s == 1 ? ROWS_FIXED : ROWS_FIXED + ROWS_POT;
+      localparam int unsigned SHIFT_TOP = W_BITS > 4 ? 14 : 2 ** (W_BITS - 1) - 2;
+      localparam int unsigned TOP = s == 0 ? 2 ** (W_BITS - 1) - 1
+          : s == 1 ? 2 ** SHIFT_TOP : 2 ** (2 ** (W_BITS / 2) - 1);
+      localparam int unsigned Y_BITS = $clog2(4 * QUADS * TOP * 2 ** (A_BITS - 1) + 1) + 1;
+      if (ROWS > 0) begin : gen_rows
+        logic [ROWS*Y_BITS-1:0] y_rows;
+        mvu_lane_da #(
+            .SIMD(SIMD), .ROWS(ROWS), .A_BITS(A_BITS), .W_BITS(W_BITS), .SCHEME(s), .BANKS(DA_BANKS), .RADIX(DA_RADIX),
+            .TARGET(TARGET)
+        ) lane_i (
+            .clk, .rst, .en, .load(s_axis_weight_tdata[FIRST*4*W_BITS+:ROWS*4*W_BITS]),
+            .load_valid(s_axis_weight_tvalid), .load_ready(load_ready[s]), .ready(table_ready[s]),
+            .release_bank(issue && end_slots), .a(s_axis_tdata), .y(y_rows)
+        );
+        for (genvar r = 0; r < ROWS; r++) begin : gen_y
+          assign y[(FIRST+r)*ACC_BITS+:ACC_BITS] = ACC_BITS'($signed(y_rows[r*Y_BITS+:Y_BITS]));
+        end
+        wire unused = ^y_rows;
+      end else begin : gen_none
+        assign table_ready[s] = 1'b1;
+        assign load_ready[s] = 1'b1;
+      end
+    end
+    assign carry = '0;
+    assign negative = '0;
+  end else begin : gen_no_tables
+    assign table_ready = '0;
+    assign load_ready = '0;
+    wire unused = ^{table_ready, load_ready};
+  end
+  for (genvar r = 0; r < (DA ? 0 : PE); r++) begin : gen_row
     localparam int unsigned ROW_BITS = SIMD * W_BITS;
     if (r < 2 * PAIRS) begin : gen_packed
       if (r % 2 == 0) begin : gen_pair
@@ -234,7 +288,7 @@ module mvu #(
       logic below;
       assign {sum[r*ACC_BITS+:ACC_BITS], below} = {left, 1'b1} + {right, carry[r]};  // carry into bit 0
       wire unused = below;
-    end else if (r >= ROWS_FIXED) begin : gen_signed
+    end else if (r >= ROWS_FIXED && !DA) begin : gen_signed
       add_gated #(.WIDTH(ACC_BITS), .TARGET(TARGET)) add_i (
           .a(left), .b(right), .gate(1'b1), .invert(negative[r]), .y(sum[r*ACC_BITS+:ACC_BITS])
       );

@@ -37,8 +37,9 @@ module mvu_lane_planes #(
     end
   end
 
+  // Named apart from gen_level of the trees inside: Verilator takes one for the other.
   // ---- sums of the planes, then node i of level l: planes i * 2^l up to (i + 1) * 2^l - 1
-  for (genvar l = 0; l <= LEVELS; l++) begin : gen_level
+  for (genvar l = 0; l <= LEVELS; l++) begin : gen_join
     localparam int unsigned COUNT = (W_BITS + 2 ** l - 1) >> l;
     for (genvar i = 0; i < COUNT; i++) begin : gen_node
       localparam int unsigned PLANES = (i + 1) * 2 ** l <= W_BITS ? 2 ** l : W_BITS - i * 2 ** l;
@@ -54,16 +55,16 @@ module mvu_lane_planes #(
             .clk, .en, .x(a_q), .gate(gates), .y(sum), .y_gate(gate)
         );
       end else if (PLANES <= 2 ** (l - 1)) begin : gen_alone
-        assign sum  = gen_level[l-1].gen_node[2*i].sum;
-        assign gate = gen_level[l-1].gen_node[2*i].gate;
+        assign sum  = gen_join[l-1].gen_node[2*i].sum;
+        assign gate = gen_join[l-1].gen_node[2*i].gate;
       end else begin : gen_add
         localparam int unsigned SHIFT = 2 ** (l - 1);
         localparam bit TOP = (2 * i + 1) * SHIFT == W_BITS - 1;  // the upper operand is the top plane alone
-        wire gate_low = gen_level[l-1].gen_node[2*i].gate;
-        wire signed [BITS-1:0] low = gen_level[l-1].gen_node[2*i].sum;
-        wire signed [BITS-SHIFT-1:0] high = gen_level[l-1].gen_node[2*i+1].sum;
+        wire gate_low = gen_join[l-1].gen_node[2*i].gate;
+        wire signed [BITS-1:0] low = BITS'(gen_join[l-1].gen_node[2*i].sum);
+        wire signed [BITS-SHIFT-1:0] high = (BITS - SHIFT)'(gen_join[l-1].gen_node[2*i+1].sum);
         add_pair #(.WIDTH(BITS - SHIFT), .SUBTRACT(TOP), .TARGET(TARGET)) add_i (
-            .a(low[BITS-1:SHIFT]), .b(high), .gate_a(gate_low), .gate_b(gen_level[l-1].gen_node[2*i+1].gate),
+            .a(low[BITS-1:SHIFT]), .b(high), .gate_a(gate_low), .gate_b(gen_join[l-1].gen_node[2*i+1].gate),
             .y(sum[BITS-1:SHIFT])
         );
         assign sum[SHIFT-1:0] = low[SHIFT-1:0] & {SHIFT{gate_low}};
@@ -73,8 +74,8 @@ module mvu_lane_planes #(
   end
 
   logic [Y_BITS-1:0] sum_q;
-  always_ff @(posedge clk) if (en) sum_q <= gen_level[LEVELS].gen_node[0].sum[Y_BITS-1:0];
-  wire unused = ^{gen_level[LEVELS].gen_node[0].sum, gen_level[LEVELS].gen_node[0].gate};
+  always_ff @(posedge clk) if (en) sum_q <= gen_join[LEVELS].gen_node[0].sum[Y_BITS-1:0];
+  wire unused = ^{gen_join[LEVELS].gen_node[0].sum, gen_join[LEVELS].gen_node[0].gate};
   if (SIMD > 8) begin : gen_align  // as late as the packed lanes
     always_ff @(posedge clk) if (en) y <= sum_q;
   end else begin : gen_direct
