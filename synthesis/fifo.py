@@ -16,7 +16,7 @@ import numpy as np
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
-from sim.network import idle_limit
+from sim.network import Network, idle_limit
 from sim.verilate import Design, Job, Result
 from synthesis.generate import generate, read_description
 from synthesis.lower import execute
@@ -52,7 +52,12 @@ class Sizing:
 
 
 def size_fifos(
-    model: ModelWrapper, large_rtl: Path, out_dir: Path, target: int, report: Callable[[str], None] = print
+    model: ModelWrapper,
+    large_rtl: Path,
+    out_dir: Path,
+    target: int,
+    report: Callable[[str], None] = print,
+    build: Callable[[Path], Design] | None = None,
 ) -> Sizing:
     """Size the FIFOs and write the final design.
 
@@ -62,6 +67,7 @@ def size_fifos(
         out_dir: Folder that takes the final design.
         target: See generate.
         report: Told about each round.
+        build: Compiles the design in a folder; None compiles as step sim does.
 
     Raises:
         RuntimeError: a simulation failed, or the depths do not converge.
@@ -71,7 +77,8 @@ def size_fifos(
     images = rng.integers(-128, 128, (IMAGES, *description["image_shape"]))
     logits = execute(model, images)[description["output"]].reshape(IMAGES, -1)
     edges = {edge["name"]: edge for edge in description["edges"] if edge["fifo"]}
-    design = _build(large_rtl)
+    build = build or (lambda folder: Network(folder).build())
+    design = build(large_rtl)
     fastest = image_cycles(_run(design, large_rtl, images, logits), "fifo")
     peaks = _peaks(_run(design, large_rtl, images, logits, _stall(description, fastest)), edges)
     depths = {name: round_depth(peaks[name], edges[name]) for name in edges}
@@ -79,7 +86,7 @@ def size_fifos(
         set_depths(model, depths)
         generate(model, out_dir, target)
         try:
-            result = _run(_build(out_dir), out_dir, images, logits)
+            result = _run(build(out_dir), out_dir, images, logits)
             cycles = image_cycles(result, "fifo")
             found = _peaks(result, edges)
             full = [name for name in edges if found[name] >= depths[name]]
@@ -100,11 +107,6 @@ def size_fifos(
         f"fifo: after {MAX_ROUNDS} rounds the design takes {cycles} cycles an image, {fastest} with large FIFOs; "
         "this points to a deadlock in a unit, not to a FIFO"
     )
-
-
-def _build(rtl_dir: Path) -> Design:
-    sources = [rtl_dir / name for name in read_description(rtl_dir)["sources"]]
-    return Design.build("vit_top", sources)
 
 
 def _run(
