@@ -53,11 +53,12 @@ from sim.golden.softmax import MAX_FRACTION_BITS
 
 FACTORS = tuple(np.geomspace(0.5, 1.25, 16).tolist())  # candidates of a scale over the plain one
 ROUNDS = 2  # over the scales of a product, or of a block
-BLOCK_IMAGES = 96  # whole blocks are compared on this many images
+PRODUCT_IMAGES, BLOCK_IMAGES = 128, 96  # candidates are compared on this many of the calibration images
 KEPT_SHARE = 0.5  # of the terms of a block's error
 RANKING_WEIGHT = 0.1
 AMPLITUDES = (0.25, 0.5, 0.75, 1.0)  # of noise, over half a step
-FREE_SHIFTS = 10
+FREE_SHIFTS = 10  # twin ranges of the published form: largest shift
+NORM_TOKENS = 2048  # of a layer's output, for its nuclear norm
 
 Loss = Callable[[str, Tensor, Tensor, int | None], Tensor]
 
@@ -122,14 +123,16 @@ class Calibration:
     def __init__(
         self, tensors: Mapping[str, Tensor], dims: ViTDims, bits: BitWidths, recipe: Recipe, images: Tensor
     ) -> None:
-        self.tensors, self.dims, self.bits, self.recipe, self.images = dict(tensors), dims, bits, recipe, images
+        self.tensors, self.dims, self.bits, self.recipe = dict(tensors), dims, bits, recipe
+        self.images = images[:PRODUCT_IMAGES]
+        self.all_images = images
         self.blocks = [f"blocks.{i}" for i in range(dims.depth)]
         plain = QuantViT.from_float(tensors, dims, bits, recipe, images)
         self.schemes = {name: plain.quantizer(name).row_scheme.numpy() for name in plain.linears()}
         self.row_scales = {name: plain.quantizer(name).scale().double().numpy() for name in plain.linears()}
         self.layer_bits = {name: plain.weight_bits(name) for name in plain.linears()}
         self.reference: dict[str, Tensor] = {}
-        FakeQuantViT(self.tensors, dims, watch=self.reference.__setitem__)(images)
+        FakeQuantViT(self.tensors, dims, watch=self.reference.__setitem__)(self.images)
         self.fake = FakeQuantViT(dict(tensors), dims)
         for name in self.layer_bits:
             self.set_weight(name, self.row_scales[name])
@@ -301,7 +304,7 @@ class Calibration:
             if name.startswith("blocks.") and width != self.bits.weight
         }
         formats = Formats(weights, probabilities, shifts)
-        network = QuantViT.from_float(self.tensors, self.dims, self.bits, self.recipe, self.images, 1, formats)
+        network = QuantViT.from_float(self.tensors, self.dims, self.bits, self.recipe, self.all_images, 1, formats)
         scales = dict(zip(network.scale_names, network.log_scales.tolist(), strict=True))
         with torch.no_grad():
             for name, layer in network.linears().items():
@@ -362,8 +365,8 @@ def mixed_precision(calibration: Calibration) -> None:
     for name, edges in calibration.products():
         if name not in calibration.layer_bits or not name.startswith("blocks."):
             continue
-        x = calibration.reference[edges[0]].flatten(0, -2)[:4096]
-        reference = calibration.reference[f"{name}.out"].flatten(0, -2)[:4096]
+        x = calibration.reference[edges[0]].flatten(0, -2)[:NORM_TOKENS]
+        reference = calibration.reference[f"{name}.out"].flatten(0, -2)[:NORM_TOKENS]
         norm = nuclear_norm(reference.numpy())
         weight, schemes = calibration.tensors[f"{name}.weight"], calibration.schemes[name]
         losses[name] = {}

@@ -58,7 +58,7 @@ def test_value_faults_are_named(change, message):
 
 
 def test_file_faults_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"unknown recipe 'nope'; known are default, fixed, pot, sp2"):
+    with pytest.raises(ValueError, match=r"unknown recipe 'nope'; known are .*default, .*fixed, .*pot, .*sp2"):
         load_recipe("nope")
     (tmp_path / "bad.yaml").write_text("a: [1")
     with pytest.raises(ValueError, match=r"bad.yaml is no valid YAML"):
