@@ -24,7 +24,8 @@ module mvu_tree_gated #(
     output logic      [OUT_BITS-1:0]  y,
     output logic                      y_gate
 );
-  for (genvar l = 0; l <= LEVELS; l++) begin : gen_level
+  // not gen_level: Verilator would look that name up in the unit around this one
+  for (genvar l = 0; l <= LEVELS; l++) begin : gen_stage
     localparam int unsigned BITS = IN_BITS + l;
     localparam int unsigned COUNT = (N + 2 ** l - 1) >> l;
     logic [COUNT*BITS-1:0] sums;
@@ -35,13 +36,13 @@ module mvu_tree_gated #(
     end else begin : gen_sums
       localparam int unsigned PARTS = (N + 2 ** (l - 1) - 1) >> (l - 1);  // numbers of the level before
       for (genvar i = 0; i < COUNT; i++) begin : gen_sum
-        wire signed [BITS-2:0] left = gen_level[l-1].sums[2*i*(BITS-1)+:BITS-1];
+        wire signed [BITS-2:0] left = gen_stage[l-1].sums[2*i*(BITS-1)+:BITS-1];
         if (2 * i + 1 < PARTS) begin : gen_add
-          wire signed [BITS-2:0] right = gen_level[l-1].sums[(2*i+1)*(BITS-1)+:BITS-1];
+          wire signed [BITS-2:0] right = gen_stage[l-1].sums[(2*i+1)*(BITS-1)+:BITS-1];
           logic [BITS-1:0] sum;
           add_pair #(.WIDTH(BITS), .TARGET(TARGET)) add_i (
               .a(BITS'(left)), .b(BITS'(right)),
-              .gate_a(gen_level[l-1].gates[2*i]), .gate_b(gen_level[l-1].gates[2*i+1]), .y(sum)
+              .gate_a(gen_stage[l-1].gates[2*i]), .gate_b(gen_stage[l-1].gates[2*i+1]), .y(sum)
           );
           always_ff @(posedge clk) if (en) sums[i*BITS+:BITS] <= sum;
           assign gates[i] = 1'b1;
@@ -49,15 +50,15 @@ module mvu_tree_gated #(
           always_ff @(posedge clk) begin
             if (en) begin
               sums[i*BITS+:BITS] <= BITS'(left);
-              gates[i] <= gen_level[l-1].gates[2*i];
+              gates[i] <= gen_stage[l-1].gates[2*i];
             end
           end
         end
       end
     end
   end
-  assign y = gen_level[LEVELS].sums;
-  assign y_gate = gen_level[LEVELS].gates;
+  assign y = gen_stage[LEVELS].sums;
+  assign y_gate = gen_stage[LEVELS].gates;
   if (LEVELS == 0) begin : gen_unused
     wire unused = clk | en;
   end
