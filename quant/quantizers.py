@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Brevitas weight quantizers: rows of mixed schemes for training, and integers as they are for the integer network.
 
-Both go into any Brevitas layer with two-dimensional weights:
+Both go into any Brevitas layer with weights; a row is what makes one output channel:
 
     QuantLinear(64, 256, bias=False, weight_quant=RowSchemeWeightQuant,
                 weight_bits=4, weight_scheme="sp2", weight_row_group=4, weight_shift_add_rows=2)
+    QuantConv2d(16, 32, 3, weight_quant=RowSchemeWeightQuant, weight_bits=3, weight_scheme="pot", ...)
 """
 
 from __future__ import annotations
@@ -37,15 +38,17 @@ def _nearest_tables(bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 class NearestInteger(torch.autograd.Function):
-    """Weights over their row scale -> nearest integer of each row's scheme; straight-through where nothing saturates.
+    """Weights over their row scale (rows, ...) -> nearest integer of each row's scheme.
 
-    The same rounding as schemes.nearest: ties go to the smaller magnitude.
+    Straight-through gradients where nothing saturates. The same rounding as schemes.nearest: ties go to the smaller
+    magnitude.
     """
 
     @staticmethod
     def forward(ctx: Any, scaled: Tensor, row_scheme: Tensor, bits: int) -> Tensor:
         table, tops, starts = (torch.from_numpy(values) for values in _nearest_tables(bits))
-        top, start = tops[row_scheme.long()][:, None], starts[row_scheme.long()][:, None]
+        shape = (-1, *[1] * (scaled.ndim - 1))
+        top, start = tops[row_scheme.long()].view(shape), starts[row_scheme.long()].view(shape)
         magnitude = scaled.abs()
         inside = magnitude <= top
         index = torch.minimum(magnitude, top).mul_(2.0).ceil_().add_(start).to(torch.int32)
@@ -60,9 +63,10 @@ class NearestInteger(torch.autograd.Function):
 
 
 class RowSchemeQuant(nn.Module):
-    """Weight (rows, columns) -> (quantized weight, scale, zero point, bit width), as Brevitas expects.
+    """Weight -> (quantized weight, scale, zero point, bit width), as Brevitas expects.
 
     Attributes:
+        row_dim: Dimension of the weight that counts its rows.
         row_scheme: Scheme id of every row, int8, shape (rows,).
         log_scale: Natural logarithm of the row scales, trained, shape (rows,).
     """
@@ -70,7 +74,15 @@ class RowSchemeQuant(nn.Module):
     row_scheme: Tensor
 
     def __init__(
-        self, weight: Tensor, bits: int, scheme: str, row_group: int, shift_add_rows: int, unit_scale: bool
+        self,
+        weight: Tensor,
+        bits: int,
+        scheme: str,
+        row_group: int,
+        shift_add_rows: int,
+        unit_scale: bool,
+        search_steps: int = 1,
+        row_dim: int = 0,
     ) -> None:
         super().__init__()
         self.bits = bits
@@ -78,13 +90,15 @@ class RowSchemeQuant(nn.Module):
         self.row_group = row_group
         self.shift_add_rows = shift_add_rows
         self.unit_scale = unit_scale
-        self.register_buffer("row_scheme", torch.zeros(weight.shape[0], dtype=torch.int8))
-        self.log_scale = nn.Parameter(torch.zeros(weight.shape[0]))
-        self.fit(weight, steps=1)
+        self.row_dim = row_dim
+        rows = weight.shape[row_dim]
+        self.register_buffer("row_scheme", torch.zeros(rows, dtype=torch.int8))
+        self.log_scale = nn.Parameter(torch.zeros(rows))
+        self.fit(weight, search_steps)
 
     def fit(self, weight: Tensor, steps: int = 48, cost: np.ndarray | None = None) -> None:
         """Choose row schemes by cost (None: variance) and row scales by a search over `steps` candidates."""
-        values = weight.detach().flatten(1).numpy()
+        values = weight.detach().movedim(self.row_dim, 0).flatten(1).numpy()
         schemes = assign_rows(values, self.scheme, self.row_group, self.shift_add_rows, cost)
         self.row_scheme.copy_(torch.from_numpy(schemes))
         scales = search_scales(values, schemes, self.bits, steps)
@@ -97,7 +111,12 @@ class RowSchemeQuant(nn.Module):
 
     def integers(self, weight: Tensor) -> Tensor:
         """Integers of every weight as a float tensor, differentiable in weight and scale."""
-        return NearestInteger.apply(weight / self.scale()[:, None], self.row_scheme, self.bits)
+        scaled = (weight / self._shaped(self.scale(), weight)).movedim(self.row_dim, 0)
+        return NearestInteger.apply(scaled, self.row_scheme, self.bits).movedim(0, self.row_dim)
+
+    def _shaped(self, values: Tensor, weight: Tensor) -> Tensor:
+        """One value a row, in a shape that broadcasts against the weight."""
+        return values.view([-1 if dim == self.row_dim else 1 for dim in range(weight.ndim)])
 
     def integer_bits(self) -> int:
         """Width of the signed type that holds the integers of all rows (8 for 4-bit pot)."""
@@ -108,7 +127,7 @@ class RowSchemeQuant(nn.Module):
         zero, width = torch.tensor(0.0), torch.tensor(float(self.integer_bits()))
         if self.unit_scale:
             return integers, torch.tensor(1.0), zero, width
-        scale = self.scale()[:, None]
+        scale = self._shaped(self.scale(), weight)
         return integers * scale, scale, zero, width
 
 
@@ -116,7 +135,9 @@ class RowSchemeWeightQuant(ExtendedInjector):
     """Weight quantizer with a scale and a scheme per output row.
 
     Keys: bits 2..8; scheme "fixed", "pot" or "sp2"; shift_add_rows of every row_group rows follow it, the others are
-    fixed; unit_scale hands out the integers themselves, for layers that work on integer codes.
+    fixed; unit_scale hands out the integers themselves, for layers that work on integer codes; search_steps scales are
+    tried for each row when the layer is made (1: the largest weight meets the largest magnitude). Scales are learned;
+    `layer.weight_quant.tensor_quant` has them, and its fit() searches again after float weights were loaded.
     """
 
     proxy_class = WeightQuantProxyFromInjector
@@ -128,17 +149,24 @@ class RowSchemeWeightQuant(ExtendedInjector):
     row_group = 4
     shift_add_rows = 0
     unit_scale = False
+    search_steps = 1
 
     @value
     def tensor_quant(
-        tracked_parameter_list: list[Tensor],  # noqa: N805, an injector passes what its arguments name
+        module: Any,  # noqa: N805, an injector passes what its arguments name
+        tracked_parameter_list: list[Tensor],
         bits: int,
         scheme: str,
         row_group: int,
         shift_add_rows: int,
         unit_scale: bool,
+        search_steps: int,
     ) -> nn.Module:
-        return RowSchemeQuant(tracked_parameter_list[0], bits, scheme, row_group, shift_add_rows, unit_scale)
+        layer = module[0] if isinstance(module, tuple) else module  # a tuple where layers share a quantizer
+        weight, row_dim = tracked_parameter_list[0], layer.output_channel_dim
+        return RowSchemeQuant(
+            weight, bits, scheme, row_group, shift_add_rows, unit_scale, search_steps=search_steps, row_dim=row_dim
+        )
 
 
 class IntegerQuant(nn.Module):

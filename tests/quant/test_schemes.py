@@ -14,18 +14,59 @@ ALL_BITS = range(2, 9)
     ("scheme", "bits", "expected"),
     [
         (FIXED, 2, [0, 1]),
+        (FIXED, 3, [0, 1, 2, 3]),
         (FIXED, 4, [0, 1, 2, 3, 4, 5, 6, 7]),
+        (FIXED, 5, list(range(16))),
+        (FIXED, 6, list(range(32))),
+        (FIXED, 7, list(range(64))),
+        (FIXED, 8, list(range(128))),
         (POT, 2, [0, 1]),
         (POT, 3, [0, 1, 2, 4]),
         (POT, 4, [0, 1, 2, 4, 8, 16, 32, 64]),
+        # from five bits on, the exponent stops at 14
+        (POT, 5, [0, *(2**k for k in range(15))]),
+        (POT, 6, [0, *(2**k for k in range(15))]),
+        (POT, 7, [0, *(2**k for k in range(15))]),
+        (POT, 8, [0, *(2**k for k in range(15))]),
+        # m1 = 1, m2 = 0: one term of 0 or 1
         (SP2, 2, [0, 1]),
+        # m1 = m2 = 1: both terms 0 or 1
         (SP2, 3, [0, 1, 2]),
+        # m1 = 2: 0, 1, 2, 4; m2 = 1: 0 or 4
         (SP2, 4, [0, 1, 2, 4, 5, 6, 8]),
+        # m1 = m2 = 2: both 0, 1, 2, 4
         (SP2, 5, [0, 1, 2, 3, 4, 5, 6, 8]),
+        # m1 = 3: 0, 1 .. 64; m2 = 2: 0, 16, 32, 64
+        (SP2, 6, [0, 1, 2, 4, 8, 16, 17, 18, 20, 24, 32, 33, 34, 36, 40, 48, 64, 65, 66, 68, 72, 80, 96, 128]),
+        # m1 = m2 = 3: both 0, 1 .. 64
+        (
+            SP2,
+            7,
+            [0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 16, 17, 18, 20, 24, 32, 33, 34, 36, 40, 48]
+            + [64, 65, 66, 68, 72, 80, 96, 128],
+        ),
     ],
 )
 def test_magnitudes_of_small_widths(scheme, bits, expected):
     assert schemes.magnitudes(scheme, bits).tolist() == expected
+
+
+def test_sp2_of_eight_bits_has_a_coarse_second_term():
+    first = [0, *(2**k for k in range(15))]  # m1 = 4
+    second = [0, *(2**k for k in range(8, 15))]  # m2 = 3, the same largest power
+    assert schemes.magnitudes(SP2, 8).tolist() == sorted({a + b for a in first for b in second})
+
+
+def test_two_bits_are_ternary_in_every_scheme():
+    for scheme in (FIXED, POT, SP2):
+        assert schemes.magnitudes(scheme, 2).tolist() == [0, 1]
+        assert schemes.encode(np.array([0, 1, -1]), scheme, 2).tolist() == [0, 1, 0b11]
+
+
+def test_rows_follow_a_given_cost():
+    weight = np.ones((8, 2))
+    cost = np.array([3.0, 1.0, 2.0, 0.0, -1.0, 5.0, 5.0, 4.0])
+    assert schemes.assign_rows(weight, POT, 4, 2, cost).tolist() == [0, 1, 0, 1, 1, 0, 0, 1]
 
 
 def test_pot_exponents_stop_at_14():
