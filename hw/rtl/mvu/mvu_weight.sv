@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// mvu_weight: integer of a weight code, combinational.
+// mvu_weight: integer of a weight code, combinational; a table, one LUT a bit for codes of up to 4 (ECP5) or 6 bits.
 //   fixed: two's complement; PoT {sign, e} and SP2 {sign, e1, e2}: see mvu_lane_shift.
 // Test     : tests/hw/test_mvu_lanes.py
 `default_nettype none
@@ -19,29 +19,19 @@ module mvu_weight #(
   if (SCHEME == 0) begin : gen_fixed
     assign value = code;
   end else begin : gen_shift
-    logic [VALUE_BITS-1:0] magnitude;
-    if (SCHEME == 1) begin : gen_pot
-      always_comb begin
-        magnitude = '0;
-        for (int k = 0; k <= POT_TOP; k++) magnitude[k] = code[W_BITS-2:0] == (W_BITS - 1)'(k + 1);
-      end
-    end else begin : gen_sp2
-      logic [VALUE_BITS-1:0] term1, term2;
-      always_comb begin
-        term1 = '0;
-        for (int k = 0; k < 2 ** M1 - 1; k++) term1[k] = code[W_BITS-2-:M1] == M1'(k + 1);
-      end
-      if (M2 == 0) begin : gen_one_term
-        assign term2 = '0;
-      end else begin : gen_two_terms
-        always_comb begin
-          term2 = '0;
-          for (int k = 0; k < 2 ** M2 - 1; k++) term2[k+2**M1-2**M2] = code[M2-1:0] == M2'(k + 1);
-        end
-      end
-      assign magnitude = term1 + term2;
+    logic [2**W_BITS*VALUE_BITS-1:0] values;
+    for (genvar c = 0; c < 2 ** W_BITS; c++) begin : gen_code
+      localparam int unsigned E = c % 2 ** (W_BITS - 1);
+      localparam int unsigned E1 = E >> M2;
+      localparam int unsigned E2 = E % 2 ** M2;
+      localparam int unsigned TERM1 = E1 == 0 ? 0 : 2 ** (E1 - 1);
+      localparam int unsigned TERM2 = E2 == 0 ? 0 : 2 ** (E2 - 1 + 2 ** M1 - 2 ** M2);
+      localparam int unsigned POWER = E == 0 || E > POT_TOP + 1 ? 0 : 2 ** (E - 1);
+      localparam int unsigned MAGNITUDE = SCHEME == 1 ? POWER : TERM1 + TERM2;
+      localparam int VALUE = c >= 2 ** (W_BITS - 1) ? -int'(MAGNITUDE) : int'(MAGNITUDE);
+      assign values[c*VALUE_BITS+:VALUE_BITS] = VALUE_BITS'(VALUE);
     end
-    assign value = code[W_BITS-1] ? -magnitude : magnitude;
+    assign value = values[code*VALUE_BITS+:VALUE_BITS];
   end
 endmodule
 `default_nettype wire
