@@ -129,7 +129,7 @@ class Calibration:
         self.blocks = [f"blocks.{i}" for i in range(dims.depth)]
         plain = QuantViT.from_float(tensors, dims, bits, recipe, images)
         self.schemes = {name: plain.quantizer(name).row_scheme.numpy() for name in plain.linears()}
-        self.row_scales = {name: plain.quantizer(name).scale().double().numpy() for name in plain.linears()}
+        self.row_scales = {name: plain.quantizer(name).scale().detach().double().numpy() for name in plain.linears()}
         self.layer_bits = {name: plain.weight_bits(name) for name in plain.linears()}
         self.reference: dict[str, Tensor] = {}
         FakeQuantViT(self.tensors, dims, watch=self.reference.__setitem__)(self.images)

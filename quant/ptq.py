@@ -183,9 +183,7 @@ def keep_largest(error: Any, share: float) -> Any:
     """Sum of the largest `share` of all terms, the smaller ones count nothing (apqvit: bottom elimination)."""
     flat = error.reshape(-1)
     count = max(1, math.ceil(len(flat) * share))
-    ordered = flat.sort()
-    ordered = np.sort(flat) if ordered is None else ordered[0]  # numpy sorts in place and returns None
-    return ordered[len(flat) - count :].sum()
+    return flat[flat.argsort()[len(flat) - count :]].sum()
 
 
 # ---------------------------------------------------------------------------------------------------- mixed precision

@@ -15,7 +15,7 @@ from sim.golden.softmax import softmax
 from sim.golden.swu import swu
 
 
-def _forward(constants, dims, bits, image):
+def _forward(constants, dims, bits, image, probability_widths=None):
     """The integer graph of the design, written with golden models only."""
 
     def rescale(x, edge, out_bits):
@@ -32,7 +32,8 @@ def _forward(constants, dims, bits, image):
     for b in (f"blocks.{i}" for i in range(dims.depth)):
         q, k, v = np.split(linear(rescale(layernorm(x), f"{b}.norm1", act), f"{b}.attn.qkv", act), 3, axis=-1)
         scores = rescale(matmul_qk(q, k, heads), f"{b}.attn.scores", 8)
-        p = softmax(scores, constants[f"{b}.attn.probabilities.table"], dims.tokens)
+        widths = (probability_widths or {}).get(b, ())
+        p = softmax(scores, constants[f"{b}.attn.probabilities.table"], dims.tokens, *widths)
         mixed = rescale(matmul_pv(p, v, heads), f"{b}.attn.mix", act)
         x = add(linear(mixed, f"{b}.attn.proj", res), x, res)
         hidden = linear(rescale(layernorm(x), f"{b}.norm2", act), f"{b}.mlp.fc1", act)
@@ -43,5 +44,5 @@ def _forward(constants, dims, bits, image):
 
 @pytest.fixture(scope="session")
 def golden_forward():
-    """Function (constants, dims, bits, image codes (B, H, W, C)) -> logits codes, int64 (B, classes)."""
+    """Function (constants, dims, bits, image codes (B, H, W, C)[, Formats.probabilities]) -> logits (B, classes)."""
     return _forward
