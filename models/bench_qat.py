@@ -24,8 +24,8 @@ from torch.nn import functional
 from models.names import parse_model_name
 from models.quant_vit import BitWidths, QuantViT
 from models.registry import ViTDims
+from models.train import recipe_of
 from models.vit import LAYERNORM_EPS, ViT, unfold_patches
-from quant.recipe import load_recipe
 
 SEED = 1
 STATISTICS_STEPS = 2  # Brevitas collects activation statistics in its first steps, which are slower; they are not timed
@@ -120,7 +120,7 @@ def make_steps(model: str, batch_size: int) -> dict[str, Step]:
         ValueError: unknown model.
     """
     config = parse_model_name(model)
-    dims, recipe = config.dims, load_recipe(config.recipe)
+    dims, recipe = config.dims, recipe_of(config)
     bits = BitWidths.of(config.weight_bits, config.activation_bits, recipe)
     torch.manual_seed(SEED)
     images = torch.randint(-128, 128, (batch_size, dims.image_size, dims.image_size, dims.channels)).float()

@@ -29,6 +29,7 @@ class ModelConfig:
         activation_bits: Bits of an activation, 2..8.
         recipe: File name in quant/recipes without .yaml.
         source_name: The name as it was given, which also names the build folder.
+        shift_add_rows: Shift-add rows of a group where the recipe leaves them to the board and the board was asked.
     """
 
     backbone: str
@@ -36,6 +37,12 @@ class ModelConfig:
     activation_bits: int
     recipe: str
     source_name: str
+    shift_add_rows: int | None = None
+
+    @property
+    def checkpoint_name(self) -> str:
+        """Name of the checkpoint: the model's, with the shift-add rows behind it where they came from a board."""
+        return self.source_name + ("" if self.shift_add_rows is None else str(self.shift_add_rows))
 
     @property
     def dims(self) -> ViTDims:

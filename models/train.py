@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from models.quant_vit import BitWidths, Formats, IntegerViT, QuantViT, constant_
 from models.registry import ViTDims
 from models.train_float import Batches, FloatRecipe, accuracy, augment, load_fashion_mnist, to_input, train_float
 from models.vit import ViT
-from quant.recipe import RECIPE_DIR, Recipe, load_recipe
+from quant.recipe import AUTO, RECIPE_DIR, Recipe, load_recipe
 from quant.schemes import encode
 
 UNTRAINED_SEED = 2024
@@ -51,7 +51,34 @@ STRUCTURE = (
 
 def checkpoint_path(config: ModelConfig, folder: Path | None = None) -> Path:
     """Where the integer network of a model lies; the card has the same name with .md. None: the model's own folder."""
-    return (folder or checkpoint_folder(config)) / f"{config.source_name}.safetensors"
+    return (folder or checkpoint_folder(config)) / f"{config.checkpoint_name}.safetensors"
+
+
+def recipe_of(config: ModelConfig, recipe_dir: Path = RECIPE_DIR) -> Recipe:
+    """Recipe of a model, with the shift-add rows that the board gave where it leaves them to the board.
+
+    Raises:
+        ValueError: unknown or faulty recipe; no board was asked, or its answer does not go with the recipe.
+    """
+    recipe = load_recipe(config.recipe, recipe_dir)
+    rows = config.shift_add_rows
+    if recipe.shift_add_rows != AUTO:
+        if rows is not None:
+            raise ValueError(
+                f"recipe {config.recipe!r} says shift_add_rows: {recipe.shift_add_rows}, {rows} of a board go with "
+                "`shift_add_rows: auto` alone"
+            )
+        return recipe
+    if rows is None:
+        raise ValueError(
+            f"recipe {config.recipe!r} takes its shift-add rows from a board; name it (make train "
+            f"MODEL={config.source_name} BOARD=...) or give their number (python -m models.train --shift-add-rows)"
+        )
+    if not 0 <= rows <= recipe.row_group:
+        raise ValueError(
+            f"shift_add_rows={rows}, expected 0..{recipe.row_group} (row_group of recipe {config.recipe!r})"
+        )
+    return replace(recipe, shift_add_rows=rows)
 
 
 def float_checkpoint_path(config: ModelConfig, folder: Path = CHECKPOINT_DIR) -> Path:
@@ -68,7 +95,7 @@ def load_integer(
         ValueError: the checkpoint is missing, damaged, or made for another network or recipe.
     """
     path = checkpoint_path(config, folder)
-    recipe = load_recipe(config.recipe, recipe_dir)
+    recipe = recipe_of(config, recipe_dir)
     bits = BitWidths.of(config.weight_bits, config.activation_bits, recipe)
     found = load_checkpoint(path, kind="quant", dims=config.dims, shapes=constant_shapes(config.dims, bits))
     made_with = found.details.get("recipe", {})
@@ -108,7 +135,7 @@ def _check_constants(constants: dict[str, np.ndarray], bits: BitWidths, formats:
 
 def untrained_integer(config: ModelConfig, seed: int = UNTRAINED_SEED) -> IntegerViT:
     """Integer network of seeded random weights, calibrated on two noise images: for estimates and hardware tests."""
-    recipe = load_recipe(config.recipe)
+    recipe = recipe_of(config)
     bits = BitWidths.of(config.weight_bits, config.activation_bits, recipe)
     dims = config.dims
     torch.manual_seed(seed)
@@ -139,7 +166,11 @@ def integer_accuracy(network: nn.Module, batches: Batches) -> float:
 
 
 def train(
-    model: str, folder: Path | None = None, data_dir: Path = DATA_DIR, float_checkpoint: Path | None = None
+    model: str,
+    folder: Path | None = None,
+    data_dir: Path = DATA_DIR,
+    float_checkpoint: Path | None = None,
+    shift_add_rows: int | None = None,
 ) -> dict[str, Any]:
     """Train a model, or calibrate it if its recipe says so, and write its checkpoint and card.
 
@@ -148,6 +179,7 @@ def train(
         folder: Folder of the checkpoints; None: models/checkpoints, and the model's build folder for calibrated ones.
         data_dir: Folder of Fashion-MNIST.
         float_checkpoint: Float network to start from; None takes the backbone's, trained first when it is absent.
+        shift_add_rows: Of a recipe that leaves them to the board: what the board gives.
 
     Returns:
         Details as in the checkpoint: recipe, bits, accuracies in [0, 1], minutes and more.
@@ -155,8 +187,8 @@ def train(
     Raises:
         ValueError: unknown model; no data for its image size; data set, checkpoint or training state unusable.
     """
-    config = parse_model_name(model)
-    dims, recipe = config.dims, load_recipe(config.recipe)
+    config = replace(parse_model_name(model), shift_add_rows=shift_add_rows)
+    dims, recipe = config.dims, recipe_of(config)
     bits = BitWidths.of(config.weight_bits, config.activation_bits, recipe)
     if (dims.image_size, dims.channels) != (IMAGE_SIDE, 1):
         raise ValueError(
@@ -435,18 +467,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", required=True, help="model name, such as vit_mini_w4a8")
     parser.add_argument("--float-checkpoint", type=Path, help="float network to start from (default: the backbone's)")
     parser.add_argument("--out-dir", type=Path, help="folder of the checkpoints (default: the model's own)")
+    parser.add_argument("--shift-add-rows", type=int, help="of every group, for a recipe that leaves them to the board")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch threads (default: all cores)")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     try:
-        details = train(options.model, options.out_dir, float_checkpoint=options.float_checkpoint)
+        config = replace(parse_model_name(options.model), shift_add_rows=options.shift_add_rows)
+        details = train(
+            options.model,
+            options.out_dir,
+            float_checkpoint=options.float_checkpoint,
+            shift_add_rows=options.shift_add_rows,
+        )
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     figures = {
         key: details[key] for key in ("float_test_accuracy", "calibrated_test_accuracy", "test_accuracy", "minutes")
     }
-    print(f"train: wrote {checkpoint_path(parse_model_name(options.model), options.out_dir)}: {json.dumps(figures)}")
+    print(f"train: wrote {checkpoint_path(config, options.out_dir)}: {json.dumps(figures)}")
     return 0
 
 

@@ -14,6 +14,7 @@ from quant.schemes import MAX_BITS, MIN_BITS, SCHEMES
 RECIPE_DIR = Path(__file__).resolve().parent / "recipes"
 METHODS = ("qat", "ptq", "liu", "ptq4vit", "apqvit", "noisyquant")
 MIXED_LAYERS = ("mlp", "all", "none")
+AUTO = -1  # shift_add_rows that the board decides
 ASSIGNMENTS = ("variance", "sensitivity")
 # Smallest and largest value of each number.
 LIMITS: dict[str, tuple[float, float]] = {
@@ -49,7 +50,8 @@ class Recipe:
         mixed_layers: Layers with shift-add rows: "mlp" (fc1, fc2), "all" (every linear layer of the blocks) or "none".
         scheme: Scheme of the shift-add rows, "pot" or "sp2"; "fixed" has none.
         row_group: Consecutive output rows within which the same number of rows is shift-add.
-        shift_add_rows: Shift-add rows in each group, 0..row_group.
+        shift_add_rows: Shift-add rows in each group, 0..row_group; `auto` (AUTO here) is what the board has room for
+            (synthesis/ratio.py).
         assignment: Which rows of a group are shift-add: those of smallest "variance" (the published rule), or those of
             smallest "sensitivity", where it changes the network's output least (models/sensitivity.py).
         residual_bits: Width of the residual stream.
@@ -131,7 +133,9 @@ def parse_recipe(content: Any, source: str) -> Recipe:
     for field in fields(Recipe):
         if field.name in content and (fault := _fault(field.name, field.type, content[field.name])):
             faults.append(fault)
-    if not faults and content["shift_add_rows"] > content["row_group"]:
+    if not faults and content["shift_add_rows"] == "auto":
+        content = content | {"shift_add_rows": AUTO}
+    elif not faults and content["shift_add_rows"] > content["row_group"]:
         faults.append(f"shift_add_rows={content['shift_add_rows']} exceeds row_group={content['row_group']}")
     if faults:
         raise ValueError(f"recipe {source}: {'; '.join(faults)}; quant/recipe.py explains each key")
@@ -152,8 +156,11 @@ def _fault(name: str, kind: Any, value: Any) -> str:
     if choices is not None:
         known = value in choices and type(value) is type(choices[0])
         return "" if known else f"{name}={value!r}, expected one of {', '.join(map(str, choices))}"
+    more = " or auto" if name == "shift_add_rows" else ""
+    if more and value == "auto":
+        return ""
     low, high = LIMITS[name]
     number = isinstance(value, int | float if kind == "float" else int) and not isinstance(value, bool)
     if number and low <= value <= high:
         return ""
-    return f"{name}={value!r}, expected {'a number' if kind == 'float' else 'an integer'} from {low} to {high}"
+    return f"{name}={value!r}, expected {'a number' if kind == 'float' else 'an integer'} from {low} to {high}{more}"

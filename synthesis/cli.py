@@ -163,9 +163,10 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 def make_build(options: argparse.Namespace, display: Display) -> Build:
     """Check model, recipe, board and frame rate."""
     from models.names import checkpoint_folder, parse_model_name
+    from synthesis.ratio import with_ratio
 
-    config = parse_model_name(options.model)
     board = load_board(options.board)
+    config = with_ratio(parse_model_name(options.model), board)
     fps = None
     if options.fps:
         try:
@@ -402,7 +403,8 @@ def train(build: Build, options: argparse.Namespace, out: Console) -> int:
     """Train the model; models.train resumes by itself."""
     from models.train import main as train_main
 
-    return train_main(["--model", build.model])
+    rows = build.config.shift_add_rows
+    return train_main(["--model", build.model, *(() if rows is None else ("--shift-add-rows", str(rows)))])
 
 
 def view(build: Build, options: argparse.Namespace, out: Console) -> int:

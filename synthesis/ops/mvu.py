@@ -31,6 +31,11 @@ from synthesis.ops.base import (
 LANE_LUTS = {"packed": (26, 5), "dsp": (26, 22), "pot": (65, 55), "sp2": (50, 57)}
 
 
+def packs(w_bits: int, a_bits: int) -> bool:
+    """True when two rows share one multiplier."""
+    return w_bits <= 4 and a_bits <= 8
+
+
 def fixed_luts(w_bits: int, column: int) -> int:
     """LUTs of one fixed-point multiply-accumulate without a multiplier block; columns as in LANE_LUTS."""
     return (15 if column == 0 else 20) * w_bits
@@ -136,7 +141,7 @@ class VitrailMvu(VitrailOp):
 
     def packs(self) -> bool:
         """True when two rows share one multiplier."""
-        return self.get("w_bits") <= 4 and self.get("a_bits") <= 8
+        return packs(self.get("w_bits"), self.get("a_bits"))
 
     def multipliers(self) -> int:
         """DSP blocks for the products."""
@@ -214,6 +219,7 @@ class VitrailMvu(VitrailOp):
                 "DSP_ROWS": self.get("dsp_rows"),
                 "TARGET": "TARGET",
                 "CHUNKS_MAX": self.chunks,
+                "STALL_REGISTER": int(tile == 1 and self.chunks > pe),
             },
             {"s_axis": "chunk", "s_axis_weight": "weight", "m_axis": "out0"},
             {"cfg_chunks": self.chunks, "cfg_groups": self.groups, "cfg_tile": tile, "cfg_tokens": tokens},

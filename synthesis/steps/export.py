@@ -12,7 +12,7 @@ SOURCES = ("models/*.py", "models/backbones/*.py", "quant/*.py", "sim/golden/*.p
 
 def checkpoint(build: Build) -> Path:
     """The model's checkpoint."""
-    return build.checkpoint_dir / f"{build.model}.safetensors"
+    return build.checkpoint_dir / f"{build.config.checkpoint_name}.safetensors"
 
 
 def trainable(build: Build) -> bool:
@@ -30,7 +30,9 @@ def parameters(build: Build) -> dict[str, Any]:
     """The checkpoint and the recipe by content."""
     recipe = build.recipe_dir / f"{build.config.recipe}.yaml"
     path = checkpoint(build)
-    return {
+    rows = build.config.shift_add_rows
+    ratio = {} if rows is None else {"shift_add_rows": rows}
+    return ratio | {
         "model": build.model,
         "recipe": file_hash(recipe) if recipe.is_file() else None,
         "checkpoint": file_hash(path) if path.is_file() else None,

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import pytest
 
-from quant.recipe import RECIPE_DIR, load_recipe, parse_recipe
+from quant.recipe import AUTO, RECIPE_DIR, load_recipe, parse_recipe
 
 NAMES = sorted(path.stem for path in RECIPE_DIR.glob("*.yaml"))
 
@@ -23,6 +23,8 @@ def test_recipe_meanings():
     assert rows["sp2"] == ("mlp", "sp2", 3)
     assert rows["pot"] == ("mlp", "pot", 2)
     assert rows["fixed"] == ("none", "fixed", 0)
+    assert rows["all"] == ("all", "sp2", 2)
+    assert rows["auto"] == ("mlp", "sp2", AUTO)
 
 
 def test_unknown_and_missing_keys_in_one_message():
@@ -41,6 +43,8 @@ def test_unknown_and_missing_keys_in_one_message():
     ("change", "message"),
     [
         ({"shift_add_rows": 5}, r"shift_add_rows=5 exceeds row_group=4"),
+        ({"shift_add_rows": "some"}, r"shift_add_rows='some', expected an integer from 0 to 64 or auto"),
+        ({"shift_add_rows": AUTO}, r"shift_add_rows=-1, expected an integer from 0 to 64"),
         ({"epochs": 1.5}, r"epochs=1.5, expected an integer from 0 to 1000"),
         ({"epochs": True}, r"epochs=True, expected an integer"),
         ({"learning_rate": "fast"}, r"learning_rate='fast', expected a number from 0.0 to 1.0"),

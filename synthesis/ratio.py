@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many rows of a group are shift-add, from a board's LUTs and DSP blocks: recipes with `shift_add_rows: auto`.
+
+The rule, before anything is folded: multiplier blocks take what they can, LUTs that are left take the rest.
+
+    D = multiplier blocks of the budget * products of one block          MACs a cycle on blocks
+    L = (LUTs of the budget * LANE_SHARE - D * LUTs of a MAC on blocks) / LUTs of a shift-add MAC
+    rows = row_group * L / (L + D) / share of the MACs that lies in mixed layers, rounded, 0..row_group
+
+Costs are those that folding estimates with (synthesis.ops.mvu). `make explore` searches whole designs instead.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from models.names import RECIPE_DIR, ModelConfig
+from models.registry import ViTDims
+from quant.recipe import AUTO, load_recipe
+
+LANE_SHARE = 0.7  # of the budget's LUTs; the others are for everything beside the lanes
+
+
+def with_ratio(config: ModelConfig, board: dict[str, Any]) -> ModelConfig:
+    """The model with the board's shift-add rows, where its recipe leaves them to the board; otherwise unchanged."""
+    if load_recipe(config.recipe, RECIPE_DIR).shift_add_rows != AUTO:
+        return config
+    return replace(config, shift_add_rows=ratio_for(board, config))
+
+
+def ratio_for(board: dict[str, Any], config: ModelConfig) -> int:
+    """Shift-add rows of every row_group rows that keep the board's LUTs and multiplier blocks equally busy.
+
+    Args:
+        board: Content of board.yaml.
+        config: Model; its recipe says scheme, row_group and mixed layers.
+
+    Returns:
+        0..row_group; 0 where the recipe mixes no layer.
+    """
+    recipe = load_recipe(config.recipe, RECIPE_DIR)
+    mixed = mixed_share(config.dims, recipe.mixed_layers)
+    if recipe.scheme == "fixed" or not mixed:
+        return 0
+    on_blocks, shift_add = macs_per_cycle(board, config, recipe.scheme)
+    share = shift_add / (shift_add + on_blocks)
+    return min(recipe.row_group, round(recipe.row_group * share / mixed))
+
+
+def macs_per_cycle(board: dict[str, Any], config: ModelConfig, scheme: str) -> tuple[float, float]:
+    """MACs a cycle that the board's budget holds: on multiplier blocks, and of a shift-add scheme on LUTs. Estimate."""
+    from synthesis.fold import budget  # FINN+ takes seconds to import
+    from synthesis.ops.base import ecp5
+    from synthesis.ops.mvu import LANE_LUTS, packs
+
+    room = budget(board)
+    column = 0 if ecp5(board["part"]) else 1
+    packed = packs(config.weight_bits, config.activation_bits)
+    on_blocks = room["dsp"] * (2 if packed else 1)
+    spare = room["lut"] * LANE_SHARE - on_blocks * LANE_LUTS["packed" if packed else "dsp"][column]
+    return on_blocks, max(0.0, spare) / LANE_LUTS[scheme][column]
+
+
+def mixed_share(dims: ViTDims, mixed_layers: str) -> float:
+    """Share of a network's MACs that lies in layers with rows of both kinds, 0..1."""
+    mlp = 2 * dims.embed_dim * dims.mlp_dim
+    macs = {"mlp": mlp, "all": mlp + 4 * dims.embed_dim**2, "none": 0}[mixed_layers]
+    return dims.depth * dims.tokens * macs / dims.macs

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recipe `auto`: the ratio comes from the board, and training, estimates and checkpoints know which."""
+
+from dataclasses import replace
+
+import pytest
+
+from models.names import parse_model_name
+from models.train import checkpoint_path, main, recipe_of
+from quant.recipe import AUTO, load_recipe
+from synthesis import cli
+from synthesis.board import list_boards, load_board
+from synthesis.ops.mvu import LANE_LUTS
+from synthesis.ratio import macs_per_cycle, mixed_share, ratio_for, with_ratio
+
+AUTO_MODEL = parse_model_name("vit_mini_w4a8_auto")
+
+
+def board(**changes):
+    """An ECP5 board of 10,000 LUT for folding and 100 multiplier blocks, unless changed."""
+    found = load_board("ulx3s_85f") | {"budget_fraction": 1.0, "block_fraction": 1.0, "fold_lut_limit": 10_000}
+    return found | {"resources": {"lut": 10_000, "ff": 10_000, "dsp": 100, "bram": 100}} | changes
+
+
+def test_macs_per_cycle_by_hand():
+    # four bits: two products a block; 70 % of the LUTs less what the lanes on blocks take
+    on_blocks, sp2 = macs_per_cycle(board(), AUTO_MODEL, "sp2")
+    assert on_blocks == 200
+    assert sp2 == pytest.approx((7_000 - 200 * LANE_LUTS["packed"][0]) / LANE_LUTS["sp2"][0])
+    # eight bits: one product a block
+    on_blocks, pot = macs_per_cycle(board(), parse_model_name("vit_mini_w8a8_auto"), "pot")
+    assert (on_blocks, pot) == (100, pytest.approx((7_000 - 100 * LANE_LUTS["dsp"][0]) / LANE_LUTS["pot"][0]))
+    no_room = board(fold_lut_limit=5_000)
+    assert macs_per_cycle(no_room, AUTO_MODEL, "sp2") == (200, 0.0)
+    assert ratio_for(no_room, AUTO_MODEL) == 0
+
+
+def test_mixed_share_by_hand():
+    dims = AUTO_MODEL.dims  # 17 tokens, 96 channels, 384 hidden, 2 blocks
+    mlp = 2 * 17 * 2 * 96 * 384
+    assert mixed_share(dims, "mlp") == mlp / dims.macs
+    assert mixed_share(dims, "all") == (mlp + 2 * 17 * 4 * 96 * 96) / dims.macs
+    assert mixed_share(dims, "none") == 0.0
+
+
+def test_more_luts_or_fewer_blocks_give_more_shift_add_rows():
+    rows = [ratio_for(board(fold_lut_limit=luts), AUTO_MODEL) for luts in (6_000, 10_000, 20_000, 40_000, 80_000)]
+    assert rows == sorted(rows) and rows[0] < rows[-1] <= 4
+    blocks = [{"lut": 10_000, "ff": 1, "dsp": count, "bram": 100} for count in (20, 60, 100, 130)]
+    rows = [ratio_for(board(resources=resources), AUTO_MODEL) for resources in blocks]
+    assert rows == sorted(rows, reverse=True) and rows[0] > rows[-1]
+
+
+@pytest.mark.parametrize("name", list_boards())
+def test_every_board_gives_a_ratio_to_auto_alone(name):
+    found = load_board(name)
+    config = with_ratio(AUTO_MODEL, found)
+    assert config.shift_add_rows == ratio_for(found, AUTO_MODEL) and 0 < config.shift_add_rows <= 4
+    assert recipe_of(config).shift_add_rows == config.shift_add_rows
+    for other in ("", "_all", "_fixed", "_pot"):
+        config = parse_model_name(f"vit_mini_w4a8{other}")
+        assert with_ratio(config, found) == config
+
+
+def test_checkpoint_name_ends_with_the_ratio(tmp_path):
+    assert checkpoint_path(replace(AUTO_MODEL, shift_add_rows=3), tmp_path).name == "vit_mini_w4a8_auto3.safetensors"
+    assert checkpoint_path(parse_model_name("vit_mini_w4a8"), tmp_path).name == "vit_mini_w4a8.safetensors"
+
+
+def test_ratio_without_a_board_is_refused(capsys):
+    assert load_recipe("auto").shift_add_rows == AUTO
+    with pytest.raises(ValueError, match=r"recipe 'auto' takes its shift-add rows from a board; name it \(make train"):
+        recipe_of(AUTO_MODEL)
+    with pytest.raises(ValueError, match=r"shift_add_rows=5, expected 0..4 \(row_group of recipe 'auto'\)"):
+        recipe_of(replace(AUTO_MODEL, shift_add_rows=5))
+    with pytest.raises(ValueError, match=r"recipe 'sp2' says shift_add_rows: 3, 2 of a board go with"):
+        recipe_of(replace(parse_model_name("vit_mini_w4a8_sp2"), shift_add_rows=2))
+    assert main(["--model", "vit_mini_w4a8_auto"]) == 1
+    assert capsys.readouterr().err.startswith("error: recipe 'auto' takes its shift-add rows from a board; ")
+
+
+def test_train_verb_hands_the_ratio_on(monkeypatch):
+    seen = []
+    monkeypatch.setattr("models.train.main", lambda words: seen.append(words) or 0)
+    rows = ratio_for(load_board("ulx3s_85f"), AUTO_MODEL)
+    assert cli.main(["train", "--model", "vit_mini_w4a8_auto", "--board", "ulx3s_85f"]) == 0
+    assert cli.main(["train", "--model", "vit_mini_w4a8", "--board", "ulx3s_85f"]) == 0
+    assert seen == [["--model", "vit_mini_w4a8_auto", "--shift-add-rows", str(rows)], ["--model", "vit_mini_w4a8"]]
