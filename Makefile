@@ -68,6 +68,8 @@ bench: ## measure simulation speed and cycles per image
 	@$(RUN)
 bench-qat: venv ## time a training step of MODEL beside one of plain Brevitas
 	@$(PY) -m models.bench_qat --model '$(MODEL)' $(ARGS)
+bench-lanes: venv ## cost of a MAC on each lane of the mvu, verified and synthesized for ECP5 and UltraScale+
+	@$(PY) -m synthesis.bench_lanes --workers '$(WORKERS)' $(ARGS)
 sweep: ## train, measure and synthesize the design points of synthesis/sweeps/MODEL.yaml, on WORKERS processes; resumes
 	@$(PY) -m synthesis sweep --model '$(if $(filter-out file,$(origin MODEL)),$(MODEL),vit_mini)' --workers '$(WORKERS)' $(ARGS)
 
@@ -123,5 +125,5 @@ $(VENV)/.sysroot: | $(VENV)/.installed
 	  || { echo "venv: lz4.h or zlib.h is missing (waveforms need them). On Debian: sudo apt-get install liblz4-dev zlib1g-dev" >&2; exit 1; }
 	@rm -rf $(VENV)/debs; touch $@
 
-.PHONY: bitstream train export estimate rtl lint sim synth pnr report view flash run bench sweep bench-qat test test-slow check \
+.PHONY: bitstream train export estimate rtl lint sim synth pnr report view flash run bench sweep bench-qat bench-lanes test test-slow check \
   list-models list-boards venv data clean help tools

@@ -86,6 +86,7 @@ def synthesize(
     parameters: Mapping[str, int | str] | None = None,
     defines: Sequence[str] = (),
     inside: Sequence[str] = (),
+    options: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Synthesis:
     """Synthesize sources and count what they use.
@@ -99,6 +100,7 @@ def synthesize(
         parameters: Values for the top module's parameters.
         defines: Verilog macros, NAME or NAME=VALUE.
         inside: Instances of the top module whose own instances are the units to count, e.g. ["vit_i"].
+        options: Further options of the flow, e.g. ["-nodsp"].
 
     Raises:
         ValueError: unknown target.
@@ -119,9 +121,8 @@ def synthesize(
     arguments += [f"--blackboxed-module {name}" for name in primitives(sources, target)]
     arguments += [_quote(path, cwd) for path in sources]
     what = f"yosys: synthesis of {top} for {target}"
-    script.write_text(
-        f"read_slang {' '.join(arguments)}\n{FLOWS[target]} -top {top}\nwrite_json {_quote(part_json, cwd)}\n"
-    )
+    flow = " ".join([FLOWS[target], *options])
+    script.write_text(f"read_slang {' '.join(arguments)}\n{flow} -top {top}\nwrite_json {_quote(part_json, cwd)}\n")
     seconds = run_tool([sys.executable, "-c", RUNNER, os.path.relpath(script, cwd)], log, cwd, what, progress)
     design = json.loads(part_json.read_text())
     netlist = design["modules"][top]
