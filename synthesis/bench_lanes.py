@@ -3,9 +3,10 @@
 
 Each lane is a whole mvu of that lane (W4A8, 24-bit sums), built of the target's cells, simulated with these cells'
 models against the golden model, and synthesized with two numbers of rows. The table has the cost per MAC of both
-sizes, all included (control, accumulators, table loader, partial-sum RAM), and that of each MAC which the larger size has
-more: there the control is left out. LUTs are physical sites as synthesis/backends/yosys.py counts them; nextpnr's count of
-TRELLIS_COMB stands beside for ECP5. Results are kept in build/bench_lanes by content: a run that was stopped goes on.
+sizes, all included (control, accumulators, table loader, partial-sum RAM), and that of each MAC which the larger size
+has more: there the control is left out. LUTs are physical sites as synthesis/backends/yosys.py counts them; nextpnr's
+count of TRELLIS_COMB stands beside for ECP5. Results are kept in build/bench_lanes by content: a run that was stopped
+goes on.
 """
 
 from __future__ import annotations
@@ -196,9 +197,7 @@ def measure(lane: Lane, rows: int) -> dict[str, float]:
         {lut, lutram, ff, dsp, alu54b, bram}, for ECP5 also comb.
     """
     params, sources = lane.params(rows), lane.sources()
-    key = content_hash(
-        "lane", lane.target, params, lane.options, yosys.version(), FLOWS[lane.target], *sources
-    )
+    key = content_hash("lane", lane.target, params, lane.options, yosys.version(), FLOWS[lane.target], *sources)
     kept = FOLDER / "kept" / f"{key}.json"
     if kept.is_file():
         result: dict[str, float] = json.loads(kept.read_text())
@@ -280,9 +279,46 @@ def markdown(table: Mapping[str, Any]) -> str:
             per = size["per_mac"]
             dsp = f"{per['dsp']:.2f}" + (f" + {per['alu54b']:.2f} ALU54B" if per["alu54b"] else "")
             cells = [row["target"], row["lane"], row["scheme"], f"{size['rows']} x {row['simd']}", f"{per['lut']:.1f}"]
+            cells += [f"{per['lutram']:.1f}", f"{per['ff']:.1f}", dsp, f"{per['bram']:.3f}"]
             cells += [
-                f"{per['lutram']:.1f}",
-                f"{per['ff']:.1f} FF, {per['dsp']:.2f} DSP per MAC of {ROWS[-1]} x {row['simd']}, "
+                f"{row['marginal']['lut']:.1f}",
+                f"{per['comb']:.1f}" if "comb" in per else "",
+                f"{row['beats']:,}",
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+    finn = table["finn_mvu"]
+    if "reason" in finn:
+        lines += ["", f"FINN+'s mvu: not measured. {finn['reason']}"]
+    else:
+        lines += [
+            "",
+            f"FINN+'s mvu, 6 x 8, DSP48E2: {finn['per_mac']} per MAC (its behavioural branch alone simulates)",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m synthesis.bench_lanes", description=str(__doc__).split("\n")[0])
+    parser.add_argument("--only", default="", help="lanes whose target/lane/scheme has this text; no table is written")
+    parser.add_argument("--workers", type=int, default=2, help="syntheses at a time")
+    parser.add_argument("--markdown", type=Path, help="write the table to this file too")
+    options = parser.parse_args(arguments)
+    chosen = [lane for lane in lanes() if options.only in f"{lane.target}/{lane.name}/{lane.scheme}"]
+    if not chosen or options.workers < 1:
+        names = ", ".join(f"{lane.target}/{lane.name}/{lane.scheme}" for lane in lanes())
+        fault = f"--only '{options.only}' names no lane, known are {names}"
+        print(f"error: {fault if not chosen else '--workers must be 1 or more'}", file=sys.stderr)
+        return 1
+    started = time.monotonic()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+
+    def work(lane: Lane) -> dict[str, Any]:
+        row = row_of(lane)
+        per, more = row["sizes"][-1]["per_mac"], row["marginal"]
+        print(
+            f"{lane.target}/{lane.name}/{lane.scheme}: {per['lut']:.1f} LUT ({per['lutram']:.1f} LUTRAM), "
+            f"{per['ff']:.1f} FF, {per['dsp']:.2f} DSP per MAC of {ROWS[-1]} x {row['simd']}, "
             f"{more['lut']:.1f} LUT for a further one; {row['beats']} beats equal to the golden model",
             flush=True,
         )
