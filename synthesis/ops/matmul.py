@@ -109,6 +109,7 @@ class VitrailMatmul(VitrailOp):
                 "N_MAX": stored_keys,
                 "C_MAX": self.get("heads") * stored_dim,
                 "TRANSPOSE": transpose,
+                "STALL_REGISTER": int(self.contraction > simd),
                 "D_MAX": self.get("dim"),
                 "H_MAX": self.get("heads"),
                 "Q_MAX": self.get("queries"),

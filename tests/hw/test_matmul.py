@@ -25,8 +25,8 @@ def make(simd: int, transpose: int, n_max: int, c_max: int, d_max: int, a_bits: 
 
 
 PARAMS = [
-    make(2, 0, 17, 64, 16),
-    make(2, 1, 17, 64, 16),
+    make(2, 0, 17, 64, 16) | {"STALL_REGISTER": 1},
+    make(2, 1, 17, 64, 16) | {"STALL_REGISTER": 1},
     make(1, 0, 5, 12, 12),
     make(1, 1, 5, 12, 12),
     make(3, 0, 7, 24, 10),

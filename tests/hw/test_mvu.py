@@ -47,9 +47,9 @@ def lane_schemes(params: dict) -> list[int]:
 
 PARAMS = [
     make(),
-    make(PE=2, SIMD=1, DSP_ROWS=0),
+    make(PE=2, SIMD=1, DSP_ROWS=0, STALL_REGISTER=1),
     make(PE=4, SIMD=5, DSP_ROWS=0),
-    make(SIMD=3, DSP_ROWS=2, ROWS_SP2=2),
+    make(SIMD=3, DSP_ROWS=2, ROWS_SP2=2, STALL_REGISTER=1),
     make(PE=5, SIMD=8, DSP_ROWS=2, ROWS_POT=1, ROWS_SP2=1),
     make(PE=3, SIMD=11, DSP_ROWS=3),
     make(PE=4, SIMD=16, DSP_ROWS=2, ROWS_SP2=1),
@@ -152,6 +152,12 @@ def test_mvu_takes_a_beat_every_cycle(t_max, tile, chunks):
     jobs = [random_job(params, rng, chunks, 3, tile, 15) for _ in range(4)]
     cycles = Design.build("mvu", params=params).run(jobs).cycles
     assert cycles <= 4 * chunks * 3 * 15 + 14
+
+
+def test_mvu_with_a_stall_register_takes_a_beat_every_cycle():
+    params, rng = make(STALL_REGISTER=1), np.random.default_rng(2)
+    jobs = [random_job(params, rng, 2, 3, 1, 15) for _ in range(4)]
+    assert Design.build("mvu", params=params).run(jobs).cycles <= 4 * 2 * 3 * 15 + 14
 
 
 @pytest.mark.parametrize(("banks", "load"), [(1, 3 * 16 + 4), (2, 0)])

@@ -25,6 +25,8 @@ module matmul #(
     parameter int unsigned C_MAX = 64,
     // 0: a . b^T, contraction over the channels of a head; 1: a . b, contraction over the keys
     parameter bit          TRANSPOSE = 1'b0,
+    // The enable comes from a register, a short path; sums of one cycle then take two
+    parameter bit          STALL_REGISTER = 1'b0,
     // Largest cfg_dim
     parameter int unsigned D_MAX = C_MAX,
     // Largest cfg_heads and cfg_queries
@@ -336,7 +338,18 @@ module matmul #(
   wire unused = ^tree;
   wire take = en && valid_q[STAGES-1];
   wire take_end = take && end_q[STAGES-1];
-  assign en = !(valid_q[STAGES-1] && end_q[STAGES-1] && m_axis_tvalid && !m_axis_tready);
+  // A sum waits until the one before it has left the output register
+  if (STALL_REGISTER) begin : gen_stall_register
+    logic stall_q;
+    wire to_valid = en ? valid_q[STAGES-2] : valid_q[STAGES-1];
+    wire to_end = en ? end_q[STAGES-2] : end_q[STAGES-1];
+    always_ff @(posedge clk) begin
+      stall_q <= !rst && to_valid && to_end && (take_end || (m_axis_tvalid && !m_axis_tready));
+    end
+    assign en = !stall_q;
+  end else begin : gen_stall
+    assign en = !(valid_q[STAGES-1] && end_q[STAGES-1] && m_axis_tvalid && !m_axis_tready);
+  end
   always_ff @(posedge clk) begin
     if (en) end_q <= {end_q[STAGES-2:0], end_chunk};
     if (rst) valid_q <= '0;

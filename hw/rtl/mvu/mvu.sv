@@ -38,6 +38,9 @@ module mvu #(
     parameter int unsigned DA_RADIX = 2,
     // 0: behavioural, 1: ECP5, 2: UltraScale+
     parameter int unsigned TARGET = 0,
+    // With T_MAX 1, the enable comes from a register, a short path; a sum that is complete in the cycle in which the one
+    // before it leaves waits a cycle, so the unit behind should take less time for one than cfg_chunks
+    parameter bit          STALL_REGISTER = 1'b0,
     // Largest cfg_chunks
     parameter int unsigned CHUNKS_MAX = 65535,
     localparam int unsigned WORD_BITS = PE * (DA ? 4 : SIMD) * W_BITS
@@ -303,7 +306,18 @@ module mvu #(
     wire take = en && sum_valid;
     wire unused = sum_begin;
     assign old = sum_q;
-    assign en = !(sum_valid && sum_end && m_axis_tvalid && !m_axis_tready);
+    // A sum waits until the one before it has left the output register
+    if (STALL_REGISTER) begin : gen_stall_register
+      logic stall_q;
+      wire to_valid = en ? valid_q[STAGES-2] : sum_valid;
+      wire to_end = en ? end_q[STAGES-2] : sum_end;
+      always_ff @(posedge clk) begin
+        stall_q <= !rst && to_valid && to_end && ((take && sum_end) || (m_axis_tvalid && !m_axis_tready));
+      end
+      assign en = !stall_q;
+    end else begin : gen_stall
+      assign en = !(sum_valid && sum_end && m_axis_tvalid && !m_axis_tready);
+    end
     always_ff @(posedge clk) begin
       if (rst || (take && sum_end)) sum_q <= '0;
       else if (take) sum_q <= sum;
