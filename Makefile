@@ -68,6 +68,8 @@ bench: ## measure simulation speed and cycles per image
 	@$(RUN)
 bench-qat: venv ## time a training step of MODEL beside one of plain Brevitas
 	@$(PY) -m models.bench_qat --model '$(MODEL)' $(ARGS)
+bench-assignment: data ## compare the rules that choose the shift-add rows of MODEL
+	@$(PY) -m models.bench_assignment --model '$(MODEL)' $(ARGS)
 bench-lanes: venv ## cost of a MAC on each lane of the mvu, verified and synthesized for ECP5 and UltraScale+
 	@$(PY) -m synthesis.bench_lanes --workers '$(WORKERS)' $(ARGS)
 sweep: ## train, measure and synthesize the design points of synthesis/sweeps/MODEL.yaml, on WORKERS processes; resumes
@@ -93,7 +95,7 @@ clean: ## remove build/; with MODEL=name only build/name
 	@case '$(MODEL)' in ''|*/*|.*) echo "clean: MODEL='$(MODEL)' is not a model name (make list-models)" >&2; exit 2;; esac
 	rm -rf -- build$(if $(filter-out file,$(origin MODEL)),/'$(MODEL)')
 help: ## this text
-	@awk -F ':.*## ' '/^##@/ {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@/ {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\nDefaults: MODEL=%s BOARD=%s\n' '$(MODEL)' '$(BOARD)'
 
 # what must come from the system, and the Debian package that brings it
@@ -125,5 +127,5 @@ $(VENV)/.sysroot: | $(VENV)/.installed
 	  || { echo "venv: lz4.h or zlib.h is missing (waveforms need them). On Debian: sudo apt-get install liblz4-dev zlib1g-dev" >&2; exit 1; }
 	@rm -rf $(VENV)/debs; touch $@
 
-.PHONY: bitstream train export estimate rtl lint sim synth pnr report view flash run bench sweep bench-qat bench-lanes test test-slow check \
+.PHONY: bitstream train export estimate rtl lint sim synth pnr report view flash run bench sweep bench-qat bench-assignment bench-lanes test test-slow check \
   list-models list-boards venv data clean help tools
