@@ -25,8 +25,9 @@ from tqdm import tqdm
 
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_atomic
 from models.data import DATA_DIR, IMAGE_SIDE
+from models.fake_quant import FakeQuantViT
 from models.names import CHECKPOINT_DIR, ModelConfig, checkpoint_folder, parse_model_name
-from models.ptq import calibrated, typical_formats
+from models.ptq import calibrate, calibrated, typical_formats
 from models.quant_vit import BitWidths, Formats, IntegerViT, QuantViT, constant_shapes
 from models.registry import ViTDims
 from models.train_float import Batches, FloatRecipe, accuracy, augment, load_fashion_mnist, to_input, train_float
@@ -165,6 +166,15 @@ def integer_accuracy(network: nn.Module, batches: Batches) -> float:
     return int((np.argmax(logits, axis=1) == batches.labels.numpy()).sum()) / len(batches)
 
 
+@torch.inference_mode()
+def fake_accuracy(network: FakeQuantViT, batches: Batches, batch_size: int = 500) -> float:
+    """Share of images whose largest logit in the fake-quantized network is the label's, in [0, 1]."""
+    correct = 0
+    for codes, labels in zip(batches.codes.split(batch_size), batches.labels.split(batch_size), strict=True):
+        correct += int((network(codes_of(codes)).argmax(1) == labels).sum())
+    return correct / len(batches)
+
+
 def train(
     model: str,
     folder: Path | None = None,
@@ -185,7 +195,8 @@ def train(
         Details as in the checkpoint: recipe, bits, accuracies in [0, 1], minutes and more.
 
     Raises:
-        ValueError: unknown model; no data for its image size; data set, checkpoint or training state unusable.
+        ValueError: unknown model; no data for its image size; data set, checkpoint or training state unusable; a
+            calibration without integers (integer_forms: false), after its fake-quantized accuracy is printed.
     """
     config = replace(parse_model_name(model), shift_add_rows=shift_add_rows)
     dims, recipe = config.dims, recipe_of(config)
@@ -206,6 +217,11 @@ def train(
 
     data = load_fashion_mnist(data_dir)
     training, validation, test = data
+    if not recipe.integer_forms:
+        published = calibrate(teacher_checkpoint.tensors, dims, bits, recipe, calibration_images(recipe, training))
+        score = fake_accuracy(published.fake, test)
+        print(f"train: {model} fake-quantized, {len(test)} test images: {100 * score:.2f} %", flush=True)
+        published.quantized()  # raises: such forms have no integers
     network, state = _start(model, dims, bits, recipe, teacher_checkpoint, training)
     score = integer_accuracy(network.integer(), validation)
     print(f"train: {model}, {recipe}", flush=True)
@@ -231,7 +247,7 @@ def train(
         "float_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
         "float_test_accuracy": accuracy(teacher, test),
         "calibrated_test_accuracy": calibrated_score,
-        "validation_accuracy": integer_accuracy(integer, validation),
+        "validation_accuracy": integer_accuracy(integer, validation) if recipe.epochs else score,
         "test_accuracy": test_score,
         "test_images": len(test),
         "torch": torch.__version__,
@@ -244,9 +260,14 @@ def train(
     return details
 
 
+def calibration_images(recipe: Recipe, training: Batches) -> Tensor:
+    """The training images that scales come from, codes (B, H, W, 1)."""
+    return codes_of(training.codes[: recipe.calibration_images])
+
+
 def _calibrated(checkpoint: Checkpoint, bits: BitWidths, recipe: Recipe, training: Batches) -> QuantViT:
     """The network as calibration leaves it, before any training."""
-    images = codes_of(training.codes[: recipe.calibration_images])
+    images = calibration_images(recipe, training)
     if recipe.method != "qat":
         return calibrated(checkpoint.tensors, checkpoint.dims, bits, recipe, images)
     return QuantViT.from_float(checkpoint.tensors, checkpoint.dims, bits, recipe, images)

@@ -137,6 +137,8 @@ def parse_recipe(content: Any, source: str) -> Recipe:
         content = content | {"shift_add_rows": AUTO}
     elif not faults and content["shift_add_rows"] > content["row_group"]:
         faults.append(f"shift_add_rows={content['shift_add_rows']} exceeds row_group={content['row_group']}")
+    if not faults and content["method"] == "qat" and not content["integer_forms"]:
+        faults.append("integer_forms=False goes with calibration alone, qat trains with the integer functions")
     if faults:
         raise ValueError(f"recipe {source}: {'; '.join(faults)}; quant/recipe.py explains each key")
     values: dict[str, Any] = {field.name: content[field.name] for field in fields(Recipe)}

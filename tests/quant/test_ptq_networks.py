@@ -267,6 +267,17 @@ def test_train_only_calibrates_and_writes_into_the_build_folder(small, tmp_path)
     assert training.integer_accuracy(network, data[2]) == details["test_accuracy"]
 
 
+def test_train_evaluates_a_published_form_and_refuses_its_integers(small, monkeypatch, capsys):
+    config, float_checkpoint = small
+    recipe = dataclasses.replace(load_recipe("noisyquant"), integer_forms=False)
+    monkeypatch.setattr(training, "load_recipe", lambda name, recipe_dir=None: recipe)
+    assert training.main(["--model", config.source_name, "--float-checkpoint", str(float_checkpoint)]) == 1
+    out, err = capsys.readouterr()
+    assert "fake-quantized, 20 test images: " in out
+    assert err.startswith("error: noisyquant: no integer unit computes this calibration: ") and err.count("\n") == 1
+    assert not training.checkpoint_path(config).exists()
+
+
 def test_untrained_networks_have_the_formats_of_their_method():
     network = training.untrained_integer(parse_model_name("vit_mini_w4a8_ptq4vit"))
     assert network.formats.probabilities["blocks.0"] == (12, 12, 5) and network.formats.gelu_shift["blocks.1"] == 4

@@ -52,6 +52,7 @@ def test_unknown_and_missing_keys_in_one_message():
         ({"scale_search_steps": 0}, r"scale_search_steps=0, expected an integer from 1 to 1000"),
         ({"mixed_layers": "some"}, r"mixed_layers='some', expected one of mlp, all, none"),
         ({"method": "ptv"}, r"method='ptv', expected one of qat, ptq, liu, ptq4vit, apqvit, noisyquant"),
+        ({"integer_forms": False}, r"integer_forms=False goes with calibration alone, qat trains with the integer"),
         ({"integer_forms": 1}, r"integer_forms=1, expected one of True, False"),
         ({"first_layer_weight_bits": 1}, r"first_layer_weight_bits=1, expected an integer from 2 to 8"),
     ],
