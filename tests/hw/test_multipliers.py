@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""hw/rtl/mult18x18, dsp48e2_mul, alu54b_mac, dsp48e2_mac: models, and the primitives (our models of them in sim/cells),
-against hand-worked values, corners and random ones, with stalls; so model and primitive agree cycle by cycle."""
+"""hw/rtl/mult18x18, dsp48e2_mul, alu54b_mac, dsp48e2_mac: the models, and the primitives (our models in sim/cells).
+
+Both against hand-worked values, corners and random ones, with stalls; so model and primitive agree cycle by cycle.
+"""
 
 import numpy as np
 import pytest

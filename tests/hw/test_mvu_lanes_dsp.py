@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lanes of hw/rtl/mvu that sum inside DSP blocks, on their own: against integers, as models and built from the primitives
-(our models of them, sim/cells); extremes, ties of fields, stalls, planted faults, counts of cells after synthesis."""
+"""Lanes of hw/rtl/mvu that sum inside DSP blocks, on their own and in the mvu.
+
+Against integers, as models and built from the primitives (our models of them, sim/cells); extremes, longest sums,
+stalls, planted faults, counts of cells after synthesis.
+"""
 
 from dataclasses import dataclass
 from itertools import product
@@ -195,7 +198,7 @@ def test_mvu_lane_dsp_every_shape_keeps_its_latency(tmp_path, name, simd):
 
 @pytest.mark.parametrize("name", ["cascade_sum_model", "cascade_sum_cells", "cascade_sum_cells_unsigned"])
 def test_mvu_lane_dsp_longest_sums(tmp_path, name):
-    """As many products of one extreme as the field holds: 2047 of signed, 1028 of unsigned activations (here 8 a beat)."""
+    """As many products of one extreme as the field holds, 8 a beat: 2047 signed activations, 1028 unsigned ones."""
     lane = LANES[name]
     beats = (2047 if lane.signed else 1028) // 8
     ends = list(product(lane.a_range(), (lane.lowest(4), 7), (lane.lowest(4), 7)))

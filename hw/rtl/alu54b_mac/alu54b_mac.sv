@@ -136,7 +136,7 @@ module alu54b_mac #(
         .C48(c[48]), .C49(c[49]), .C50(c[50]), .C51(c[51]), .C52(c[52]), .C53(c[53]),
         .OP0(OPCODE[0]), .OP1(OPCODE[1]), .OP2(OPCODE[2]), .OP3(OPCODE[3]), .OP4(OPCODE[4]), .OP5(OPCODE[5]),
         .OP6(OPCODE[6]), .OP7(OPCODE[7]), .OP8(OPCODE[8]), .OP9(OPCODE[9]), .OP10(OPCODE[10]),
-        .SIGNEDIA(signed0), .SIGNEDIB(signed1), .SIGNEDCIN(1'b0),
+        .SIGNEDIA(signed0), .SIGNEDIB(signed1),
         .R0(r[0]), .R1(r[1]), .R2(r[2]), .R3(r[3]), .R4(r[4]), .R5(r[5]),
         .R6(r[6]), .R7(r[7]), .R8(r[8]), .R9(r[9]), .R10(r[10]), .R11(r[11]),
         .R12(r[12]), .R13(r[13]), .R14(r[14]), .R15(r[15]), .R16(r[16]), .R17(r[17]),
