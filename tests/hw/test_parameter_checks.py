@@ -18,6 +18,8 @@ REFUSED = [
     ("requant", {"PE": 4, "LANE_BITS": 1}, "LANE_BITS=1 cannot count PE=4 lanes"),
     ("matmul", {"A_BITS": 19}, "A_BITS=19 and B_BITS=8 exceed the 18-bit signed multiplier"),
     ("matmul", {"C_MAX": 16, "D_MAX": 32}, "D_MAX=32 must be at least 1, D_MAX at most C_MAX"),
+    ("softmax", {"OUT_BITS": 9}, "OUT_BITS=9, FRACTION_BITS=8, TWIN_SHIFT=0 must be 1 <= OUT_BITS <="),
+    ("softmax", {"TWIN_SHIFT": 8}, "OUT_BITS=8, FRACTION_BITS=8, TWIN_SHIFT=8 must be"),
     ("add_gated", {"WIDTH": 0}, "add_gated: WIDTH=0 must be at least 1"),
 ]
 
