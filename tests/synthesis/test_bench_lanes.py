@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""synthesis/bench_lanes: every lane has its streams, a planted fault is found, the table's form, refused input."""
+
+import json
+import re
+
+import pytest
+
+from synthesis import bench_lanes
+from synthesis.bench_lanes import Lane, lane_table, lanes, main, markdown, verify
+
+COSTS = {"lut": 10, "lutram": 2, "ff": 7, "dsp": 1, "alu54b": 0, "bram": 0.5}
+
+
+def table() -> dict:
+    size = {"rows": 2, "macs": 8, "total": COSTS, "per_mac": {key: value / 8 for key, value in COSTS.items()}}
+    row = {"target": "xcup", "lane": "lut_da", "scheme": "pot", "simd": 4, "tile": 9, "beats": 1234, "sizes": [size]}
+    return {"lanes": [row | {"marginal": size["per_mac"]}], "finn_mvu": {"reason": "absent"}}
+
+
+def test_bench_lanes_covers_both_targets():
+    names = [(lane.name, lane.scheme) for lane in lanes() if lane.target == "ecp5"]
+    assert names == [(lane.name, lane.scheme) for lane in lanes() if lane.target == "xcup"]
+    assert len(set(names)) == len(names) == 9
+    assert {name for name, _ in names} == {"product", "lut_stream", "lut_da", "dsp_pair", "dsp_sums"}
+
+
+@pytest.mark.verilator
+def test_bench_lanes_verifies_and_finds_a_fault(monkeypatch, tmp_path):
+    monkeypatch.setattr(bench_lanes, "FOLDER", tmp_path)
+    lane = Lane("ecp5", "product", "fixed")
+    assert verify(lane, 1) > 100
+    assert bench_lanes.PRODUCT_LANE.count("a_q * w_q") == 1
+    monkeypatch.setattr(bench_lanes, "PRODUCT_LANE", bench_lanes.PRODUCT_LANE.replace("a_q * w_q", "a_q * w_q + 1"))
+    with pytest.raises(AssertionError, match="m_axis"):
+        verify(lane, 1)
+
+
+def test_bench_lanes_table_is_read_back(tmp_path):
+    path = tmp_path / "lanes.json"
+    path.write_text(json.dumps(table()))
+    assert lane_table(path)[0]["marginal"]["lut"] == 1.25
+    text = markdown(table())
+    assert "| xcup | lut_da | pot | 2 x 4 | 1.2 | 0.2 | 0.9 | 0.12 | 0.062 | 1.2 |  | 1,234 |" in text
+    assert "FINN+'s mvu: not measured. absent" in text
+    columns = [len(re.findall(r"\|", line)) for line in text.splitlines() if line.startswith("|")]
+    assert len(set(columns)) == 1
+
+
+def test_bench_lanes_refuses_bad_input(tmp_path, capsys):
+    with pytest.raises(ValueError, match="does not exist; expected the table of the lanes. Run: make bench-lanes"):
+        lane_table(tmp_path / "none.json")
+    assert main(["--only", "ecp6"]) == 1
+    assert "--only 'ecp6' names no lane, known are ecp5/product/fixed" in capsys.readouterr().err
