@@ -5,7 +5,7 @@ import difflib
 import importlib
 import math
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 
@@ -172,7 +172,7 @@ def backbone_dims(name: str, source_name: str | None = None) -> ViTDims:
     return _BACKBONES[name]()
 
 
-def suggest(word: str, known: list[str]) -> str:
+def suggest(word: str, known: Sequence[str]) -> str:
     """Second half of an error about an unknown name: the nearest known one, or all of them."""
     near = difflib.get_close_matches(word, known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"

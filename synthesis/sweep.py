@@ -79,7 +79,7 @@ class Sweep:
         """
         content = asdict(load_recipe(params["base"])) | {key: params[key] for key in RECIPE_KEYS[1:-1]}
         content |= {"seed": seed, "epochs": 0, "warmup_steps": self.warmup_steps}
-        if params["training"] == "qat":
+        if params["training"] == "qat" and content["method"] == "qat":
             content["epochs"] = self.epochs
         return parse_recipe(content, f"of sweep {self.name}, {params}")
 
@@ -88,6 +88,8 @@ class Sweep:
         params = dict(params)
         if params["scheme"] == "fixed" or params["mixed_layers"] == "none" or params["shift_add_rows"] == 0:
             params |= {"scheme": "fixed", "mixed_layers": "none", "shift_add_rows": 0}
+        if params["base"] != "default":  # a method without training
+            params["training"] = "none"
         for point in self.points:
             if self.params(point) == params:
                 return point
@@ -229,6 +231,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--scheduler", help="address of a Dask scheduler instead, such as tcp://host:8786")
     parser.add_argument("--search", type=int, default=0, help="new designs for the sampler to propose")
     parser.add_argument("--sampler", default="nsga2", help="nsga2 or tpe")
+    parser.add_argument("--points", help="some of the sweep's points, separated by commas (default: all)")
     parser.add_argument("--stages", default=",".join(STAGES), help=f"some of {','.join(STAGES)}")
     options = parser.parse_args(list(words))
     options.stages = options.stages.split(",")
@@ -247,6 +250,9 @@ def main(words: Sequence[str]) -> int:
 
     options = parse(words)
     sweep = load_sweep(options.model)
+    points = sweep.points if options.points is None else tuple(options.points.split(","))
+    if unknown := [point for point in points if point not in sweep.points]:
+        raise ValueError(f"--points: unknown point {unknown[0]!r}; {suggest(unknown[0], sweep.points)}")
     folder = (build_root() / "sweep" / sweep.name).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     storage = options.storage or f"sqlite:///{folder / 'study.db'}"
@@ -262,14 +268,14 @@ def main(words: Sequence[str]) -> int:
         with engine.workers(options.workers, options.scheduler) as client:
             if "trials" in options.stages:
                 # seed by seed, so that an unfinished sweep has all points
-                tasks = [jobs.trial(point, sweep.params(point), seed) for seed in sweep.seeds for point in sweep.points]
+                tasks = [jobs.trial(point, sweep.params(point), seed) for seed in sweep.seeds for point in points]
                 tally = engine.run(
                     trials, tasks, sweep_trial.trial, client, print, jobs.propose, proposals=options.search
                 )
                 failed |= tally.failed
             if "hardware" in options.stages:
                 done = {key.partition("#")[0] for key in engine.finished(trials)}
-                tasks = [jobs.hardware(point, sweep.params(point)) for point in sweep.points if point in done]
+                tasks = [jobs.hardware(point, sweep.params(point)) for point in points if point in done]
                 failed |= engine.run(hardware, tasks, sweep_trial.hardware, client).failed
     if "report" in options.stages:
         from synthesis.reports.sweep import make_sweep_report

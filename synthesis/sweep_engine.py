@@ -27,7 +27,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 ATTEMPTS = 3  # of one task in one run, when workers die
 LEASE_SECONDS = 60.0
 RENEW_SECONDS = 5.0
-MAX_REPEATS = 200  # proposals of designs that are known already, before a search gives up
+# Proposals of designs that are known already, before a search draws at random, and before it gives up
+SAMPLER_REPEATS, MAX_REPEATS = 5, 100
 SAMPLERS = ("nsga2", "tpe")
 
 Direction = Literal["minimize", "maximize"]
@@ -220,10 +221,14 @@ class _Run:
             return trial, task
         if self.propose is None:
             return None
-        for _ in range(MAX_REPEATS):
+        sampler = self.study.sampler
+        for repeats in range(MAX_REPEATS):
             if self.proposals == 0:
                 return None
+            if repeats >= SAMPLER_REPEATS:
+                self.study.sampler = optuna.samplers.RandomSampler(seed=len(self.study.get_trials(deepcopy=False)))
             trial = self.study.ask(fixed_distributions=self.distributions())
+            self.study.sampler = sampler
             task = self.propose(trial.params)
             if task.key not in self.known:
                 self.known.add(task.key)

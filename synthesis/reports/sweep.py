@@ -50,7 +50,7 @@ def collect(sweep: Sweep, trials: optuna.Study, hardware: optuna.Study) -> dict[
 
     Returns:
         "points": one entry per point that has a trial; a figure that was not measured is None and its reason is under
-        "not_measured". "missing": text for each fixed trial and hardware measurement that is not there.
+        "not_measured". "missing": seed, or "hardware", -> fixed points for which it is not there.
     """
     by_point: dict[str, dict[int, Any]] = {}
     params: dict[str, dict[str, Any]] = {}
@@ -63,8 +63,8 @@ def collect(sweep: Sweep, trials: optuna.Study, hardware: optuna.Study) -> dict[
     points = [_point(point, params[point], by_point[point], built.get(point)) for point in order]
     _compare(points, sweep.baseline)
     _hardware_eer(points, built.get(sweep.reference))
-    missing = [f"{p}, seed {s}" for p in sweep.points for s in sweep.seeds if s not in by_point.get(p, {})]
-    missing += [f"{p}, hardware" for p in sweep.points if p not in built]
+    missing = {f"seed {s}": [p for p in sweep.points if s not in by_point.get(p, {})] for s in sweep.seeds}
+    missing["hardware"] = [point for point in sweep.points if point not in built]
     front = pareto([(p["resources"]["lut"], p["top1"]["mean"]) for p in points])
     for index, point in enumerate(points):
         point["pareto"] = index in front
@@ -81,7 +81,7 @@ def collect(sweep: Sweep, trials: optuna.Study, hardware: optuna.Study) -> dict[
         "baseline": sweep.baseline,
         "float_top1": scores[0] if scores else None,
         "points": points,
-        "missing": missing,
+        "missing": {what: names for what, names in missing.items() if names},
         "noise": noise(points, sweep.baseline),
         "commits": trials.user_attrs.get("commits", []),
     }

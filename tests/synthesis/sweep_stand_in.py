@@ -1,18 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cheap evaluations for the tests of the sweep engine; every start leaves a line in the job's log."""
+"""Cheap evaluations for the tests of the sweep engine, importable in workers; every start leaves a log line."""
 
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
 
+from distributed import Client
+
+from synthesis import sweep_engine as engine
+
+DIRECTIONS: tuple[engine.Direction, ...] = ("maximize", "minimize")
+SPACE: engine.Space = {"x": tuple(range(6)), "y": (0, 1, 2)}
+
+
+def study_in(folder: Path, **options: Any) -> Any:
+    """The test study in folder/study.db."""
+    return engine.open_study(f"sqlite:///{folder / 'study.db'}", "test", DIRECTIONS, SPACE, **options)
+
+
+def task(folder: Path, params: dict[str, Any], **extra: Any) -> engine.Task:
+    """A task whose values are x + y and x."""
+    key = f"{params['x']}_{params['y']}"
+    return engine.Task(key, params, {"key": key, "log": str(folder / "log"), **params, **extra})
+
+
+def grid(folder: Path, **extra: Any) -> list[engine.Task]:
+    """Twelve tasks; y = 2 is left to a search."""
+    return [task(folder, {"x": x, "y": y}, **extra) for x in range(6) for y in (0, 1)]
+
 
 def evaluate(job: dict[str, Any]) -> dict[str, Any]:
-    """Sum of the job's numbers after job["seconds"]; job["fault"] is raised while the file job["once"] is absent."""
+    """Sum of the job's numbers after job["seconds"].
+
+    While the file job["once"] is absent, job["fault"] is raised, or the process killed for job["kill"].
+    """
     with Path(job["log"]).open("a") as log:
         log.write(f"{job['key']} {os.getpid()}\n")
     time.sleep(job.get("seconds", 0.0))
-    if "fault" in job and not Path(job["once"]).exists():
+    if "once" in job and not Path(job["once"]).exists():
+        if job.get("kill"):
+            Path(job["once"]).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
         raise ValueError(job["fault"])
     return {"values": [float(job["x"] + job["y"]), float(job["x"])], "results": {"sum": job["x"] + job["y"]}}
 
@@ -20,3 +50,9 @@ def evaluate(job: dict[str, Any]) -> dict[str, Any]:
 def give(job: dict[str, Any]) -> dict[str, Any]:
     """The job itself as the outcome."""
     return job
+
+
+def coordinate(folder: Path) -> None:
+    """A whole run, in a process of its own that a test kills."""
+    with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=":0") as client:
+        engine.run(study_in(folder), grid(folder, seconds=0.2), evaluate, client)
