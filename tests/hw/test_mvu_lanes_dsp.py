@@ -236,6 +236,23 @@ def test_mvu_lane_dsp_tests_find_a_planted_fault(tmp_path, name, file, text, fau
         design.run([extremes(LANES[name], 8), random_beats(LANES[name], 8, 500, 7)], stall=30, seed=11)
 
 
+REFUSED = [
+    (ECP5, {"A_BITS": 9}, "A_BITS=9 at most 8, or 7 with A_SIGNED=1 clear"),
+    (ECP5, {"A_BITS": 8, "A_SIGNED": 0}, "A_BITS=8 at most 8, or 7 with A_SIGNED=0 clear"),
+    (CASCADE, {"SIMD": 1}, "SIMD=1 must be at least 2"),
+    (CASCADE, {"W_BITS": 5}, "W_BITS=5 in 2..4"),
+    ("dsp48e2_mac", {"SUM": 2, "PREG": 0}, "SUM=2 at most 2, and 2 only with PREG=0 set"),
+]
+
+
+@pytest.mark.parametrize(("unit", "params", "message"), REFUSED)
+def test_mvu_lane_dsp_refuses_parameters(unit, params, message):
+    sources = unit_sources(unit) if unit == "dsp48e2_mac" else lane_sources(Lane(unit, 0))
+    with pytest.raises(RuntimeError) as error:
+        Design.build(unit, sources=sources, params=params)
+    assert message in str(error.value)
+
+
 MVUS = {
     "model": {"TARGET": 0},
     "ecp5": {"TARGET": 1},
@@ -259,7 +276,10 @@ def test_mvu_with_sums_inside_dsp_blocks(tmp_path, name):
     print(f"seed {seed}")
     rng = np.random.default_rng(seed)
     jobs = []
-    for chunks, groups, tokens in ((1, 1, 1), (1, 5, 4), (2, 2, 5), (3, 1, 7), (20, 2, 3), (7, 3, 4)):
+    sizes = [(1, 1, 1), (1, 5, 4), (2, 2, 5), (3, 1, 7), (20, 2, 3), (7, 3, 4)]
+    if "CHUNKS_MAX" not in params:
+        sizes.append((300, 1, 2))  # 2,400 products: more than a field of the DSP holds
+    for chunks, groups, tokens in sizes:
         tile = min(params["T_MAX"], tokens)
         row_schemes = np.tile(schemes, groups)
         x = rng.integers(-128, 128, (tokens, chunks * simd))

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""synthesis/bench_mvu.py: harness, reading of nextpnr's delays, errors; slow: a small mvu placed and routed."""
+
+import pytest
+
+from sim.bench.lint import elaborate
+from sim.toolchain import unit_sources
+from synthesis import bench_mvu
+
+SDF = """(DELAYFILE
+        (INTERCONNECT half_i.gen_ecp5.alu_i/R3 sum_q_TRELLIS_FF_Q_1/M (1000:1100:1250) (1:1:1))
+        (INTERCONNECT half_i.gen_ecp5.alu_i/R12 sum_q_TRELLIS_FF_Q_2/M (900:1100:2250) (1:1:1))
+        (INTERCONNECT sum_q_TRELLIS_FF_Q_2/Q next_i.gen_ecp5.alu_i/C12 (100:100:500) (1:1:1))
+        (INTERCONNECT half_i.gen_ecp5.mult0_i/P3 half_i.gen_ecp5.alu_i/MA3 (50:50:5050) (50:50:50))
+"""
+
+
+def test_bench_mvu_adds_the_longest_routes_around_an_alu():
+    assert bench_mvu.alu_routes(SDF) == 2.75
+    assert bench_mvu.alu_routes("(DELAYFILE)") is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--lanes", "fast"], "unknown lanes 'fast', expected one of packed, sums, fabric"),
+        (["--pe", "3"], "3 x 16 is no size; give an even number of rows and 1 or more inputs"),
+        (["--simd", "0"], "16 x 0 is no size"),
+    ],
+)
+def test_bench_mvu_bad_arguments_end_with_one_error(arguments, message, capsys):
+    assert bench_mvu.main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: bench-mvu: ") and message in error and error.count("\n") == 1
+
+
+@pytest.mark.yosys
+def test_bench_mvu_harness_elaborates():
+    elaborate("bench_mvu", [*unit_sources("mvu"), bench_mvu.HARNESS])
+
+
+@pytest.mark.slow
+@pytest.mark.nextpnr
+@pytest.mark.yosys
+@pytest.mark.parametrize("lanes", ["packed", "sums"])
+def test_bench_mvu_small_one_is_placed_and_routed(tmp_path, lanes):
+    """The smallest with a full chain: 16 multipliers, 8 ALU54B beside them."""
+    found = bench_mvu.measure(lanes, 4, 8, tmp_path)
+    print(found.row())
+    assert (found.dsp, found.alu) == (16, 8)
+    assert found.fmax_mhz > 75 and found.alu_routes_ns is not None and 0 < found.alu_routes_ns < 1000 / 75
+    assert (tmp_path / "bench_mvu.config").stat().st_size > 0
