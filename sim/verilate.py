@@ -47,6 +47,7 @@ from sim.words import Beats, Expected, Words, as_words, beat_count, compare_word
 __all__ = [
     "ROOT",
     "Beats",
+    "DeadlockError",
     "Design",
     "Job",
     "Probe",
@@ -65,6 +66,10 @@ HARNESS = Path(__file__).with_name("harness.cpp")
 
 class SimulationError(RuntimeError):
     """The simulated module broke the stream protocol, stopped itself or made no progress."""
+
+
+class DeadlockError(SimulationError):
+    """No handshake at any port for idle_limit cycles."""
 
 
 @dataclass(frozen=True)
@@ -592,7 +597,9 @@ class Design:
         finally:
             self._lib.vt_delete(handle)
         if failed:
-            raise SimulationError(f"sim: {self.name} (seed {seed}): {run.message.decode(errors='replace')}")
+            message = run.message.decode(errors="replace")
+            kind = DeadlockError if message.startswith("no handshake") else SimulationError
+            raise kind(f"sim: {self.name} (seed {seed}): {message}")
         result.cycles = int(run.cycles)
         for name in plan.outputs:
             s, ends = self.streams[name], plan.ends[name]

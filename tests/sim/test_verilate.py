@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.verilate import Beats, Design, Job, SimulationError
+from sim.verilate import Beats, DeadlockError, Design, Job, SimulationError
 
 pytestmark = pytest.mark.verilator
 RTL = Path(__file__).with_name("rtl")
@@ -81,7 +81,7 @@ def test_broken_protocol_is_named(fault, message):
 
 
 def test_deadlock_names_the_state_of_every_port():
-    with pytest.raises(SimulationError) as caught:
+    with pytest.raises(DeadlockError) as caught:
         offset_design(FAULT=4).run(offset_jobs(), idle_limit=200)
     assert "no handshake for 200 cycles" in str(caught.value)
     assert "s_axis (in): 350 of 350 beats, tvalid=0 tready=1" in str(caught.value)
