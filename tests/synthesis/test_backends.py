@@ -187,6 +187,31 @@ def test_set_pll_wants_one_pll() -> None:
 
 
 # ---- nextpnr ----
+
+
+def test_router_that_stalls_is_stopped() -> None:
+    watch = nextpnr.stop_at_stall(lambda seconds, line: None)
+    watch(1.0, "Info: iter=52 steplen=0.6 a=27.8 penalty=[0.00]")  # the placer's
+    watch(1.0, "Info:     iter=24 wires=469345 overused=1112 overuse=1200 archfail=NA")
+    watch(1.0, "Info:     iter=60 wires=469345 overused=2 overuse=2 archfail=NA")
+    with pytest.raises(nextpnr.RouterStallError, match="1112 wires in conflict after 25 iterations"):
+        watch(1.0, "Info:     iter=25 wires=469345 overused=1112 overuse=1200 archfail=NA")
+
+
+def test_next_seed_follows_a_stall(board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def stalls(command, log, cwd, what, progress):
+        seen.append(command[command.index("--seed") + 1])
+        progress(1.0, "Info:     iter=30 wires=469345 overused=1112 overuse=1200 archfail=NA")
+
+    monkeypatch.setattr(nextpnr, "run_tool", stalls)
+    (tmp_path / "in.json").write_text("{}")
+    with pytest.raises(RuntimeError, match=r"1112 wires .* with seed 1, no route .* with seed 2"):
+        nextpnr.place_and_route(tmp_path / "in.json", board, tmp_path / "out", "stand_in")
+    assert seen == ["1", "2"]
+
+
 @pytest.mark.yosys
 @pytest.mark.nextpnr
 def test_bitstream_holds_chosen_clock(board, routed: nextpnr.Routed) -> None:
