@@ -19,7 +19,7 @@ AUTO_MODEL = parse_model_name("vit_mini_w4a8_auto")
 def board(**changes):
     """An ECP5 board of 10,000 LUT for folding and 100 multiplier blocks, unless changed."""
     found = load_board("ulx3s_85f") | {"budget_fraction": 1.0, "block_fraction": 1.0, "fold_lut_limit": 10_000}
-    return found | {"resources": {"lut": 10_000, "ff": 10_000, "dsp": 100, "bram": 100}} | changes
+    return found | {"resources": {"lut": 100_000, "ff": 10_000, "dsp": 100, "bram": 100}} | changes
 
 
 def test_macs_per_cycle_by_hand():
@@ -41,6 +41,16 @@ def test_mixed_share_by_hand():
     assert mixed_share(dims, "mlp") == mlp / dims.macs
     assert mixed_share(dims, "all") == (mlp + 2 * 17 * 4 * 96 * 96) / dims.macs
     assert mixed_share(dims, "none") == 0.0
+
+
+def test_ratio_by_hand(monkeypatch):
+    monkeypatch.setitem(LANE_LUTS, "packed", (26, 5))
+    monkeypatch.setitem(LANE_LUTS, "sp2", (50, 57))
+    # 14,000 LUT for lanes, 200 x 26 of them beside blocks, 176 SP2 MACs in the others: 176 / 376 = 0.468 of all MACs,
+    # 0.468 / 0.623 = 0.752 of those in the MLP layers, which hold 62.3 % of the network's: 3 of 4 rows
+    assert ratio_for(board(fold_lut_limit=20_000), AUTO_MODEL) == 3
+    # 36 / 236 = 0.153 of all MACs: 0.245 of the MLP's
+    assert ratio_for(board(), AUTO_MODEL) == 1
 
 
 def test_more_luts_or_fewer_blocks_give_more_shift_add_rows():
