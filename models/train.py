@@ -260,6 +260,22 @@ def train(
     return details
 
 
+def checkpoint_of(model: str, folder: Path | None = None, data_dir: Path = DATA_DIR) -> Path:
+    """A model's checkpoint, trained or calibrated first where it is missing: takes a name, returns the file.
+
+    Args:
+        model: Model name, such as "vit_mini_w4a8_ptq4vit".
+        folder: Folder of the checkpoint; None: the model's own (checkpoint_path). Floats come from models/checkpoints.
+        data_dir: Folder of Fashion-MNIST.
+    """
+    config = parse_model_name(model)
+    path = checkpoint_path(config, folder)
+    if not path.is_file():
+        shipped = float_checkpoint_path(config)
+        train(model, folder, data_dir, shipped if shipped.is_file() else None)
+    return path
+
+
 def calibration_images(recipe: Recipe, training: Batches) -> Tensor:
     """The training images that scales come from, codes (B, H, W, 1)."""
     return codes_of(training.codes[: recipe.calibration_images])

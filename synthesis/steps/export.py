@@ -46,10 +46,10 @@ def calibrate(build: Build) -> None:
 
     if is_untrained(build) or checkpoint(build).is_file() or not is_calibrated(build.config, build.recipe_dir):
         return
-    from models.train import float_checkpoint_path, train
+    from models.train import checkpoint_of
 
     build.report(f"no {checkpoint(build).name}: calibrating")
-    train(build.model, build.checkpoint_dir, float_checkpoint=float_checkpoint_path(build.config))
+    checkpoint_of(build.model, build.checkpoint_dir)
 
 
 def integer_network(build: Build) -> tuple[Any, dict[str, Any]]:
