@@ -5,8 +5,8 @@ Each lane is a whole mvu of that lane (W4A8, 24-bit sums), built of the target's
 models against the golden model, and synthesized with two numbers of rows. The table has the cost per MAC of both
 sizes, all included (control, accumulators, table loader, partial-sum RAM), and that of each MAC which the larger size
 has more: there the control is left out. LUTs are physical sites as synthesis/backends/yosys.py counts them; nextpnr's
-count of TRELLIS_COMB stands beside for ECP5. Results are kept in build/bench_lanes by content: a run that was stopped
-goes on.
+count (TRELLIS_COMB and 2 for a TRELLIS_RAMW) stands beside for ECP5. Results are kept in build/bench_lanes by content:
+a run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from sim.golden.reorder import grouped_index
 from sim.toolchain import ROOT, content_hash, unit_sources
 from sim.verilate import Design, Job, pack
 from synthesis.backends import yosys
+from synthesis.backends.carry_ends import free_carry_ends
 from synthesis.backends.process import run_tool
 from synthesis.backends.yosys import FLOWS
 
@@ -128,7 +129,7 @@ def lane_table(path: Path = FOLDER / "lanes.json") -> list[dict[str, Any]]:
         "dsp_sums"), scheme ("fixed", "pot", "sp2"), simd, tile (tokens that a weight stays), beats (compared with the
         golden model), sizes: [{rows, macs, total, per_mac}], and marginal: the cost of a further MAC. total, per_mac
         and marginal have the keys lut, lutram (part of lut), ff, dsp, alu54b, bram (18 kbit on ECP5, 36 kbit on
-        UltraScale+) and, for ECP5, comb (nextpnr's TRELLIS_COMB).
+        UltraScale+) and, for ECP5, comb (nextpnr's TRELLIS_COMB and 2 a TRELLIS_RAMW).
 
     Raises:
         ValueError: the table does not exist.
@@ -223,16 +224,21 @@ def measure(lane: Lane, rows: int) -> dict[str, float]:
 
 
 def trellis_comb(netlist: Path, log: Path) -> int:
-    """Let nextpnr pack a netlist and read its number of TRELLIS_COMB."""
+    """Let nextpnr pack a netlist, its carry chains without useless ends, and read its number of LUT sites."""
     from synthesis.backends.nextpnr import nextpnr_command
 
-    command = [*nextpnr_command(), "--85k", "--package", "CABGA381", "--json", netlist.name, "--pack-only"]
+    design = json.loads(netlist.read_text())
+    free_carry_ends(design["modules"]["mvu"])
+    ends = netlist.with_name("ends.json")
+    ends.write_text(json.dumps(design))
+    command = [*nextpnr_command(), "--85k", "--package", "CABGA381", "--json", ends.name, "--pack-only"]
     run_tool([*command, "--out-of-context"], log, netlist.parent, "nextpnr: packing of a lane")
+    ends.unlink()
     text = log.read_text()
-    found = re.search(r"TRELLIS_COMB:\s*(\d+)/", text)
-    if found is None:
-        raise RuntimeError(f"nextpnr: no count of TRELLIS_COMB in its log {log}")
-    return int(found[1])
+    counts = [re.search(rf"{kind}:\s*(\d+)/", text) for kind in ("TRELLIS_COMB", "TRELLIS_RAMW")]
+    if counts[0] is None or counts[1] is None:
+        raise RuntimeError(f"nextpnr: no count of TRELLIS_COMB and TRELLIS_RAMW in its log {log}")
+    return int(counts[0][1]) + 2 * int(counts[1][1])
 
 
 def row_of(lane: Lane) -> dict[str, Any]:
