@@ -17,9 +17,11 @@ import json
 import re
 import shutil
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sim.toolchain import ROOT, unit_sources
 from synthesis.backends import nextpnr, yosys
@@ -27,6 +29,11 @@ from synthesis.backends.process import run_tool
 
 HARNESS = Path(__file__).with_suffix(".sv")
 PART, PACKAGE, SPEED = "LFE5U-85F", "CABGA381", 6
+# Of the harness
+REGISTERS = (
+    "start_q", "noise_q", "data_q", "weight_q", "sum_q", "parity_q", "data_valid_q", "weight_valid_q", "sum_ready_q",
+    "led",
+)  # fmt: skip
 LANES = {"packed": (1, 1), "sums": (1, 0), "fabric": (0, 0)}
 COLUMNS = (
     "lanes",
@@ -107,13 +114,14 @@ def measure(lanes: str, pe: int, simd: int, out_dir: Path, seed: int = 1, freq_m
         f"nextpnr: mvu {lanes} {pe} x {simd}",
     )
     timing = json.loads(report.read_text())
+    module = json.loads(made.netlist_json.read_text())["modules"]["bench_mvu"]
     resources = made.resources_by_unit["mvu_i"]
     return Measured(
         lanes=lanes,
         pe=pe,
         simd=simd,
         lut=resources["lut"],
-        ff=resources["ff"],
+        ff=flip_flops(module),
         dsp=resources["dsp"],
         alu=made.cells.get("ALU54B", 0),
         fmax_mhz=min(clock["achieved"] for clock in timing["fmax"].values()),
@@ -124,17 +132,28 @@ def measure(lanes: str, pe: int, simd: int, out_dir: Path, seed: int = 1, freq_m
     )
 
 
+def flip_flops(module: dict[str, Any]) -> int:
+    """Count the flip-flops of a synthesized harness without its own, which stand right in front of the mvu.
+
+    Args:
+        module: Of Yosys' JSON netlist.
+    """
+    own = {bit for name in REGISTERS for bit in module["netnames"][name]["bits"]}
+    cells = [cell for cell in module["cells"].values() if cell["type"] == "TRELLIS_FF"]
+    return sum(cell["connections"]["Q"][0] not in own for cell in cells)
+
+
 def alu_routes(sdf: str) -> float | None:
-    """Return the longest route into an addend (C) of an ALU54B plus the longest one out of it (R), in ns; None without.
+    """Return the largest sum in ns of the longest routes into (C) and out of (R) the same ALU54B; None without any.
 
     Args:
         sdf: Text that nextpnr wrote, delays in ps; the ALU54B instances are called alu_i.
     """
-    into, out = (
-        max((float(ps) for ps in re.findall(pattern + r" \([\d.]+:[\d.]+:([\d.]+)\)", sdf)), default=0.0) / 1000
-        for pattern in (r"\(INTERCONNECT \S+ \S*alu_i/C\d+", r"\(INTERCONNECT \S*alu_i/R\d+ \S+")
-    )
-    return into + out or None
+    routes: dict[str, dict[str, float]] = defaultdict(lambda: {"C": 0.0, "R": 0.0})
+    for pattern in (r"\S+ (\S*alu_i)/(C)\d+", r"(\S*alu_i)/(R)\d+ \S+"):
+        for instance, port, ps in re.findall(rf"\(INTERCONNECT {pattern} \([\d.]+:[\d.]+:([\d.]+)\)", sdf):
+            routes[instance][port] = max(routes[instance][port], float(ps) / 1000)
+    return max((sum(ends.values()) for ends in routes.values()), default=None)
 
 
 def main(argv: Sequence[str]) -> int:

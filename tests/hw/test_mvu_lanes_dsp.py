@@ -210,7 +210,7 @@ def test_mvu_lane_dsp_longest_sums(tmp_path, name):
 FAULTS = [
     ("ecp5_cells", f"{ECP5}.sv", "{~sum[FIELD-1], sum[FIELD-2:0]}", "sum[FIELD-1:0]"),
     ("ecp5_cells", f"{ECP5}.sv", "54'd1 << (FIELD - 1)", "54'd0"),
-    ("ecp5_cells", f"{ECP5}.sv", "W_BITS'(low_w[W_BITS-1])", "W_BITS'(0)"),
+    ("ecp5_cells", f"{ECP5}.sv", "W_BITS'(low_now[W_BITS-1])", "W_BITS'(0)"),
     ("ecp5_cells", f"{ECP5}.sv", "FIRST + i / 2 - 2", "FIRST + i / 2 - 1"),
     ("ecp5_cells", "alu54b_mac.sv", "11'b0100_011_01_01", "11'b0100_000_01_01"),
     ("cascade_sum_cells", f"{CASCADE}.sv", "{~sum[FIELD-1], sum[FIELD-2:0]}", "sum[FIELD-1:0]"),

@@ -10,7 +10,8 @@ from synthesis import bench_mvu
 SDF = """(DELAYFILE
         (INTERCONNECT half_i.gen_ecp5.alu_i/R3 sum_q_TRELLIS_FF_Q_1/M (1000:1100:1250) (1:1:1))
         (INTERCONNECT half_i.gen_ecp5.alu_i/R12 sum_q_TRELLIS_FF_Q_2/M (900:1100:2250) (1:1:1))
-        (INTERCONNECT sum_q_TRELLIS_FF_Q_2/Q next_i.gen_ecp5.alu_i/C12 (100:100:500) (1:1:1))
+        (INTERCONNECT other_q_TRELLIS_FF_Q_2/Q half_i.gen_ecp5.alu_i/C12 (100:100:500) (1:1:1))
+        (INTERCONNECT sum_q_TRELLIS_FF_Q_2/Q next_i.gen_ecp5.alu_i/C12 (100:100:1500) (1:1:1))
         (INTERCONNECT half_i.gen_ecp5.mult0_i/P3 half_i.gen_ecp5.alu_i/MA3 (50:50:5050) (50:50:50))
 """
 
@@ -18,6 +19,16 @@ SDF = """(DELAYFILE
 def test_bench_mvu_adds_the_longest_routes_around_an_alu():
     assert bench_mvu.alu_routes(SDF) == 2.75
     assert bench_mvu.alu_routes("(DELAYFILE)") is None
+
+
+def test_bench_mvu_leaves_the_registers_of_the_harness_out():
+    names = {name: {"bits": [index]} for index, name in enumerate(bench_mvu.REGISTERS)}
+    cells = {
+        "own": {"type": "TRELLIS_FF", "connections": {"Q": [0]}},
+        "sum": {"type": "TRELLIS_FF", "connections": {"Q": [100]}},
+        "add": {"type": "CCU2C", "connections": {"S0": [0]}},
+    }
+    assert bench_mvu.flip_flops({"netnames": names, "cells": cells}) == 1
 
 
 @pytest.mark.parametrize(

@@ -56,26 +56,33 @@ module mvu_lane_dsp_ecp5 #(
       localparam int unsigned INDEX = g * INPUTS + i;
       // A later half gets its factors later, by as much as its registers do not make up for
       localparam int unsigned DELAY = i < 2 ? 0 : FIRST + i / 2 - 2;
-      logic [17:0] packed_w, extended_a;
       if (i < INPUTS && INDEX < SIMD) begin : gen_used
-        wire signed [X_BITS-1:0] ai = X_BITS'(a[INDEX*A_BITS+:A_BITS]);  // as they are, or a zero in front
-        wire signed [W_BITS-1:0] low_w = w0[INDEX*W_BITS+:W_BITS];
+        wire [A_BITS-1:0] a_now = a[INDEX*A_BITS+:A_BITS];
+        wire [W_BITS-1:0] low_now = w0[INDEX*W_BITS+:W_BITS];
         // w1 - 1 stays in W_BITS bits because w1 is never the most negative code
-        wire signed [W_BITS-1:0] high_w = PACKED ? w1[INDEX*W_BITS+:W_BITS]
-            : w1[INDEX*W_BITS+:W_BITS] - W_BITS'(low_w[W_BITS-1]);
-        assign packed_w   = {4'(high_w), FIELD'(low_w)};
-        assign extended_a = 18'(ai);
+        wire [W_BITS-1:0] high_now = w1[INDEX*W_BITS+:W_BITS] - (PACKED ? '0 : W_BITS'(low_now[W_BITS-1]));
+        wire signed [X_BITS-1:0] a_used;
+        wire signed [W_BITS-1:0] low_used, high_used;
+        if (DELAY == 0) begin : gen_now
+          assign a_used = X_BITS'(a_now);  // as it is, or a zero in front
+          assign {high_used, low_used} = {high_now, low_now};
+        end else begin : gen_late
+          logic [DELAY-1:0][A_BITS-1:0] a_q;  // the same in all lanes
+          logic [DELAY-1:0][2*W_BITS-1:0] w_q;
+          assign a_used = X_BITS'(a_q[DELAY-1]);
+          assign {high_used, low_used} = w_q[DELAY-1];
+          always_ff @(posedge clk) begin
+            if (en) begin
+              a_q <= (A_BITS * DELAY)'({a_q, a_now});
+              w_q <= (2 * W_BITS * DELAY)'({w_q, high_now, low_now});
+            end
+          end
+        end
+        assign factor_w[i] = {4'(high_used), FIELD'(low_used)};
+        assign factor_a[i] = 18'(a_used);
       end else begin : gen_unused
-        assign packed_w   = '0;
-        assign extended_a = '0;
-      end
-      if (DELAY == 0) begin : gen_now
-        assign factor_w[i] = packed_w;
-        assign factor_a[i] = extended_a;
-      end else begin : gen_late
-        logic [DELAY-1:0][35:0] late_q;
-        assign {factor_w[i], factor_a[i]} = late_q[DELAY-1];
-        always_ff @(posedge clk) if (en) late_q <= (36 * DELAY)'({late_q, packed_w, extended_a});
+        assign factor_w[i] = '0;
+        assign factor_a[i] = '0;
       end
     end
 
