@@ -47,6 +47,9 @@ module mvu_lane_dsp_cascade #(
   // Registers in front of the products of the last part, one less in the first of two
   localparam int unsigned DEPTH = TWO || STAGES >= 4 + JOIN ? 2 : 1;
   localparam int unsigned WAIT = STAGES - DEPTH - 2 - JOIN;
+  if (WAIT > 2) begin : gen_check_wait
+    $error("mvu_lane_dsp_cascade: SIMD=%0d would wait %0d cycles", SIMD, WAIT);
+  end
   if (SIMD < 2 || W_BITS < 2 || W_BITS > 4 || A_BITS > 8) begin : gen_check_bits
     $error("mvu_lane_dsp_cascade: SIMD=%0d must be at least 2, W_BITS=%0d in 2..4 and A_BITS=%0d at most 8",
            SIMD, W_BITS, A_BITS);
@@ -83,15 +86,20 @@ module mvu_lane_dsp_cascade #(
     wire unused = ^{row0, sum};
   end
 
+  // Of two cycles to wait, one is in front of the adders: shift registers as long as three become LUTs
+  logic [CHAINS*PART_BITS-1:0] low_used, high_used;
+  if (WAIT < 2) begin : gen_chains
+    assign {high_used, low_used} = {high, low};
+  end else begin : gen_chains_wait
+    always_ff @(posedge clk) if (en) {high_used, low_used} <= {high, low};
+  end
   logic [Y_BITS-1:0] sum0, sum1;
-  mvu_tree #(.N(CHAINS), .IN_BITS(PART_BITS)) low_i (.clk, .en, .x(low), .y(sum0));
-  mvu_tree #(.N(CHAINS), .IN_BITS(PART_BITS)) high_i (.clk, .en, .x(high), .y(sum1));
+  mvu_tree #(.N(CHAINS), .IN_BITS(PART_BITS)) low_i (.clk, .en, .x(low_used), .y(sum0));
+  mvu_tree #(.N(CHAINS), .IN_BITS(PART_BITS)) high_i (.clk, .en, .x(high_used), .y(sum1));
   if (WAIT == 0) begin : gen_direct
     assign {y1, y0} = {sum1, sum0};
   end else begin : gen_wait
-    logic [WAIT-1:0][2*Y_BITS-1:0] wait_q;
-    assign {y1, y0} = wait_q[WAIT-1];
-    always_ff @(posedge clk) if (en) wait_q <= (2 * Y_BITS * WAIT)'({wait_q, sum1, sum0});
+    always_ff @(posedge clk) if (en) {y1, y0} <= {sum1, sum0};
   end
   assign carry1 = 1'b0;
 endmodule
