@@ -115,7 +115,7 @@ module swu #(
   // ---- replay: nested counters py, px, c, ky, kx, and the address at which the innermost round of each began. Where
   // rounds end, the next address is that of the outermost of them plus its distance.
   logic play_buffer_q, playing_q;
-  pos_t play_height_q, play_width_q, play_kernel_q, play_stride_q, ky_q, kx_q, y_q, x_q;
+  pos_t play_height_q, play_width_q, play_kernel_q, play_stride_q, ky_q, kx_q;
   channel_t play_channels_q, c_q;
   step_t play_row_step_q, play_stride_step_q, play_stride_row_step_q;
   addr_t patch_row_q, patch_q, plane_q, row_q, addr_q;
@@ -124,12 +124,17 @@ module swu #(
   wire kx_last = kx_q == play_kernel_q - 1'b1;
   wire ky_last = kx_last && ky_q == play_kernel_q - 1'b1;
   wire c_last = ky_last && c_q == play_channels_q - 1'b1;
-  // another patch fits when its end, position + stride + kernel, is inside
+  // Another patch fits when its end, position + stride + kernel, is inside; known before the patch at this position begins.
   localparam int unsigned SUM_BITS = POS_BITS + 2;
-  wire [SUM_BITS-1:0] next_x_end = SUM_BITS'(x_q) + SUM_BITS'(play_stride_q) + SUM_BITS'(play_kernel_q);
-  wire [SUM_BITS-1:0] next_y_end = SUM_BITS'(y_q) + SUM_BITS'(play_stride_q) + SUM_BITS'(play_kernel_q);
-  wire px_last = c_last && next_x_end > SUM_BITS'(play_width_q);
-  wire py_last = px_last && next_y_end > SUM_BITS'(play_height_q);
+  typedef logic [SUM_BITS-1:0] sum_t;
+  sum_t x_end_q, y_end_q, first_end_q;
+  logic x_last_q, y_last_q, first_x_last_q;
+  wire sum_t first_end = sum_t'(stride_q) + sum_t'(kernel_q);
+  wire first_x_last = first_end > sum_t'(width_q);
+  wire sum_t next_x_end = x_end_q + sum_t'(play_stride_q);
+  wire sum_t next_y_end = y_end_q + sum_t'(play_stride_q);
+  wire px_last = c_last && x_last_q;
+  wire py_last = px_last && y_last_q;
   wire play_end = playing_q && advance && py_last;
   wire play_begin = (!playing_q || play_end) && full_q[playing_q ? !play_buffer_q : play_buffer_q];
 
@@ -167,6 +172,8 @@ module swu #(
       play_row_step_q        <= row_step_q;
       play_stride_step_q     <= stride_step_q;
       play_stride_row_step_q <= stride_row_step_q;
+      first_end_q            <= first_end;
+      first_x_last_q         <= first_x_last;
     end
     if (play_begin || advance) begin
       addr_q <= next_addr;
@@ -180,12 +187,14 @@ module swu #(
         c_q     <= play_begin || c_last ? '0 : c_q + 1'b1;
       end
       if (play_begin || c_last) begin
-        patch_q <= next_addr;
-        x_q     <= play_begin || px_last ? '0 : x_q + play_stride_q;
+        patch_q  <= next_addr;
+        x_end_q  <= play_begin ? first_end : px_last ? first_end_q : next_x_end;
+        x_last_q <= play_begin ? first_x_last : px_last ? first_x_last_q : next_x_end > sum_t'(play_width_q);
       end
       if (play_begin || px_last) begin
         patch_row_q <= next_addr;
-        y_q         <= play_begin ? '0 : y_q + play_stride_q;
+        y_end_q     <= play_begin ? first_end : next_y_end;
+        y_last_q    <= play_begin ? first_end > sum_t'(height_q) : next_y_end > sum_t'(play_height_q);
       end
     end
     if (rst) begin
