@@ -4,6 +4,7 @@
 Two studies of one storage: the trials (every point with every seed: accuracy and errors, with the fold's estimates as
 further objectives) and then the hardware (every point once: synthesis and simulation). A study keeps what is finished;
 the same command goes on where it stopped. `--search N` lets a multi-objective sampler continue the first study.
+Workers on other machines (`--scheduler`) need the repository and the build folder at the same paths.
 """
 
 import argparse

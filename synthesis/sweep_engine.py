@@ -13,7 +13,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -268,8 +268,9 @@ class _Run:
         self.report(f"sweep: {task.key} failed: {error}")
 
     def fail(self, trial: Trial, reason: str) -> None:
-        trial.set_user_attr("error", reason)
-        self.study.tell(trial, state=TrialState.FAIL)
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):  # another process took the study over
+            trial.set_user_attr("error", reason)
+            self.study.tell(trial, state=TrialState.FAIL)
 
 
 def _discard_unfinished(study: optuna.Study) -> None:

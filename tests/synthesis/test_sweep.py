@@ -343,7 +343,7 @@ def test_sweep_report_files_are_self_contained(two_studies, tmp_path):
     page = path.read_text()
     assert page.count("<svg") == 6
     assert "src=" not in page and "@import" not in page
-    assert "Within noise, so not ranked: w8a8_fixed" in page
+    assert "Not told apart from it by these seeds: w8a8_fixed" in page
     text = (tmp_path / "results.md").read_text()
     assert "    make sweep MODEL=vit_mini\n" in text
     assert "| w3a8_fixed (front) | 3 | 88.05 ± 0.03 | below (p=0.00" in text
