@@ -342,8 +342,8 @@ def noise_text(report: dict[str, Any]) -> str:
         f"{found['degrees_of_freedom']} degrees of freedom). The {report['points'][0]['images']:,} test images add a "
         f"standard error of {found['test_set_error']:.2f} points to every accuracy, in common, as all points see "
         f"the same images. Against {report['baseline']} (Welch's t-test, Holm's correction for {found['tests']} tests, "
-        f"{100 * found['level']:.0f} %): above: {names['above']}. Below: {names['below']}. Not told apart from it by these "
-        f"seeds: {names['within noise']}."
+        f"{100 * found['level']:.0f} %): above: {names['above']}. Below: {names['below']}. Not told apart from it by "
+        f"these seeds: {names['within noise']}."
     )
 
 
