@@ -2,11 +2,13 @@
 // mvu_lane_da: rows of one scheme by distributed arithmetic; weights stay while the tokens of a tile pass.
 //   Four weights of a row make a table of the 16 sums of their subsets. Bit p of the four activations addresses it: that
 //   is the row's sum of plane p over four inputs. Tables are added over the inputs, then the planes with their shifts.
-// Loading  : four weights of every row at a time, 16 cycles each, ceil(SIMD / 4) times; with BANKS 2 while the tokens of the
-//   tile before pass. `ready` tells that the tables are complete; `release_bank` comes with the last beat that reads them.
+// Loading  : four weights of every row at a time, 16 cycles each, ceil(SIMD / 4) times; with BANKS 2 while the tokens of
+//   the tile before pass. `ready` tells that the tables are complete, `release_bank` comes with the last beat that reads
+//   them.
 // Limits   : fixed weights >= -(2^(W_BITS-1)-1).
 // Latency  : 2 + levels(ceil(SIMD / 4)) + levels(A_BITS) clk cycles, levels of base RADIX; held while en is low.
-// Resources: LUT RAM for A_BITS * ENTRY_BITS bits a row and four inputs, adders of the entries; make bench-lanes measures.
+// Resources: LUT RAM for A_BITS * ENTRY_BITS bits a row and four inputs, adders of the entries. W4A8 fixed:
+//   42.2 LUT a MAC on ECP5 (mvu of 4 x 32, tile 256), 18.3 on UltraScale+ (4 x 36; docs/results/lanes.md).
 //   ECP5 has 16 words in a LUT RAM, so BANKS 2 doubles it there; UltraScale+ has 32.
 // Golden   : sim/golden/mvu.py::mvu               Test: tests/hw/test_mvu_lanes.py
 `default_nettype none
