@@ -35,7 +35,7 @@ from quant.recipe import Recipe
 def run_trial(
     config: ModelConfig, recipe: Recipe, train_images: int, folder: Path, float_folder: Path = CHECKPOINT_DIR
 ) -> dict[str, Any]:
-    """Quantize, train, measure on all test images, and keep the integer network as a checkpoint.
+    """Quantize, train, measure on all test images, on one thread; keep the integer network as a checkpoint.
 
     Args:
         config: Model; its name is that of the checkpoint.
@@ -54,6 +54,7 @@ def run_trial(
         ValueError: the data set or the float checkpoint is unusable.
     """
     begin = time.monotonic()
+    torch.set_num_threads(1)
     dims = config.dims
     bits = BitWidths.of(config.weight_bits, config.activation_bits, recipe)
     source = float_checkpoint_path(config, float_folder)

@@ -21,11 +21,8 @@ HARDWARE_STEPS = ("export", "lower", "fold", "generate", "fifo", "synth")
 
 def trial(job: dict[str, Any]) -> dict[str, Any]:
     """Train and measure one point with one seed; see models.trial. Resources are the fold's estimates."""
-    import torch
-
     from models.trial import run_trial
 
-    torch.set_num_threads(1)
     config = parse_model_name(job["model"], Path(job["recipes"]))
     recipe = parse_recipe(job["recipe"], f"of {job['model']}")
     results = run_trial(config, recipe, job["train_images"], Path(job["checkpoints"]))
