@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a budget of LUTs and multiplier blocks holds in mvus: DSP lanes alone, and with LUT lanes beside them.
+
+`make design-point` takes the published budget of Auto-ViT-Acc on the ZCU102. Every kind of lane is a real mvu of
+ROWS x SIMD multiply-accumulates (synthesis/bench_lanes.py: W4A8, control, accumulators, weight tables and partial-sum
+RAM included), synthesized with Yosys; the budget is filled with whole mvus, DSP lanes first. So a gain can be told
+apart: what fixed-point rows on LUTs bring, and what PoT or SP2 rows change of that.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from synthesis import bench_lanes
+from synthesis.backends import yosys
+from synthesis.build import ROOT, write_json, write_text
+
+ROWS = 8
+TARGET = "xcup"
+RESULTS = ROOT / "docs" / "results" / "zcu102_mixed.md"
+# Published for Auto-ViT-Acc on ZCU102 (FPL 2022, DeiT W8A8 mixed): what its design uses
+BUDGET = {"lut": 185_000, "dsp": 1552}
+KEPT = 0.30  # of the LUTs, for everything beside the mvus
+PUBLISHED_GAIN = 1.74  # FPS per DSP, mixed scheme over fixed-point rows alone (P2-ViT, table VII)
+DSP_LANE = "dsp_sums"
+LUT_LANES = ("lut_da", "lut_stream")
+
+
+@dataclass(frozen=True)
+class Mvu:
+    """One measured mvu: lane and scheme of its rows, MACs per cycle, LUT sites, FF, DSP, 36-kbit block RAMs."""
+
+    lane: str
+    scheme: str
+    tile: int
+    macs: int
+    lut: float
+    ff: float
+    dsp: float
+    bram: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """A budget filled with mvus.
+
+    Attributes:
+        name: What its LUT lanes hold.
+        counts: mvus of DSP lanes, of LUT lanes.
+        macs: Multiply-accumulates of a cycle.
+        used: LUT, FF, DSP and block RAMs.
+    """
+
+    name: str
+    counts: tuple[int, int]
+    macs: int
+    used: dict[str, int]
+
+
+def measure(lane: str, scheme: str, rows: int = ROWS) -> Mvu:
+    """Synthesize the mvu of a lane, or take its measurement from build/bench_lanes."""
+    key = (TARGET, lane, scheme)
+    [found] = [item for item in bench_lanes.lanes() if (item.target, item.name, item.scheme) == key]
+    total = bench_lanes.measure(found, rows)
+    figures = {name: total[name] for name in ("lut", "ff", "dsp", "bram")}
+    return Mvu(lane, scheme, found.tile, rows * bench_lanes.SIMD[TARGET], **figures)
+
+
+def fill(dsp_lanes: Mvu, lut_lanes: Mvu | None, lut: int, dsp: int) -> Point:
+    """Whole mvus of DSP lanes until the blocks or the LUTs are used up, then mvus of LUT lanes.
+
+    Args:
+        dsp_lanes: mvu whose rows are on multiplier blocks.
+        lut_lanes: mvu whose rows are on LUTs; None leaves the other LUTs unused.
+        lut: LUTs for all mvus.
+        dsp: Multiplier blocks for all mvus.
+    """
+    first = int(min(dsp // dsp_lanes.dsp, lut // dsp_lanes.lut))
+    second = 0 if lut_lanes is None else int((lut - first * dsp_lanes.lut) // lut_lanes.lut)
+    used = {
+        key: round(first * getattr(dsp_lanes, key) + second * (getattr(lut_lanes, key) if lut_lanes else 0))
+        for key in ("lut", "ff", "dsp", "bram")
+    }
+    macs = first * dsp_lanes.macs + second * (lut_lanes.macs if lut_lanes else 0)
+    name = "none: DSP lanes alone" if lut_lanes is None else f"{lut_lanes.lane}, {lut_lanes.scheme}"
+    return Point(name, (first, second), macs, used)
+
+
+def markdown(mvus: list[Mvu], points: list[Point], lut: int, dsp: int) -> str:
+    """docs/results/zcu102_mixed.md."""
+    alone, mixed = points[0], points[1:]
+    fixed = max((p for p in mixed if p.name.endswith("fixed")), key=lambda p: p.macs)
+    shift = max((p for p in mixed if not p.name.endswith("fixed")), key=lambda p: p.macs, default=None)
+    schemes = "- PoT and SP2 rows: not measured in this run."
+    if shift is not None:
+        schemes = f"""- With LUT lanes of **PoT or SP2** rows instead: {shift.macs:,} at best
+  ({shift.macs / alone.macs:.2f} times; {shift.name}). The scheme changes the number by
+{shift.macs / fixed.macs - 1:+.1%} against fixed-point rows."""
+    text = f"""# DSP and LUT lanes together in the ZCU102 budget of Auto-ViT-Acc
+
+Multiply-accumulates of a cycle, W4A8 (4-bit weights, 8-bit activations), that {BUDGET["lut"]:,} LUTs and
+{BUDGET["dsp"]:,} DSP48E2 hold, the published size of Auto-ViT-Acc's mixed design on this board.
+{KEPT:.0%} of the LUTs are kept for everything beside the
+mvus, which leaves {lut:,}.
+
+    make design-point
+
+Yosys' counts ({yosys.version()}, synth_xilinx -family xcup), LUT sites as synthesis/backends/yosys.py defines them;
+nothing is placed or routed, and whether a device this full meets its clock is open. An mvu is measured whole; several
+of them are that number times, which is the only extrapolation. Only whole mvus count, so some blocks stay unused.
+
+## The result
+
+- DSP lanes alone: {alone.macs:,} MACs per cycle.
+- With LUT lanes of **fixed-point** rows beside them: {fixed.macs:,}
+  ({fixed.macs / alone.macs:.2f} times; {fixed.name}). This is what LUT lanes as such bring.
+{schemes}
+- Published for the mixed scheme: {PUBLISHED_GAIN} in FPS per DSP at W8A8, another measure, so the two are only
+  neighbours.
+
+## Designs
+
+| rows on LUTs | mvus on DSP, on LUT | MAC per cycle | times DSP alone | LUT of {lut:,} | DSP of {dsp:,} | FF | RAMB36 |
+|---|---|---|---|---|---|---|---|
+"""
+    for point in points:
+        text += (
+            f"| {point.name} | {point.counts[0]}, {point.counts[1]} | {point.macs:,} | {point.macs / alone.macs:.2f} | "
+            f"{point.used['lut']:,} | {point.used['dsp']:,} | {point.used['ff']:,} | {point.used['bram']:,} |\n"
+        )
+    text += f"""
+## The mvus
+
+{ROWS} rows x {bench_lanes.SIMD[TARGET]} inputs, 24-bit sums. `{DSP_LANE}`: two rows share a
+DSP48E2 and are summed inside
+it. `lut_da`: distributed arithmetic, a weight stays for a tile of tokens. `lut_stream`: weights change every cycle.
+
+| lane | rows | tile | MAC per cycle | LUT | LUT per MAC | FF | DSP | RAMB36 |
+|---|---|---|---|---|---|---|---|---|
+"""
+    for mvu in mvus:
+        text += (
+            f"| {mvu.lane} | {mvu.scheme} | {mvu.tile} | {mvu.macs} | {mvu.lut:,.0f} | {mvu.lut / mvu.macs:.1f} | "
+            f"{mvu.ff:,.0f} | {mvu.dsp:,.0f} | {mvu.bram:g} |\n"
+        )
+    return text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m synthesis.design_point", description=str(__doc__).split("\n")[0])
+    parser.add_argument("--lut", type=int, default=BUDGET["lut"], help="LUTs of the budget")
+    parser.add_argument("--dsp", type=int, default=BUDGET["dsp"], help="multiplier blocks of the budget")
+    parser.add_argument("--only", default="", help="lanes to measure, such as lut_da/fixed; all without it")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="file that takes the report")
+    options = parser.parse_args(arguments)
+    if options.lut < 1 or options.dsp < 1:
+        print(f"error: --lut {options.lut} --dsp {options.dsp}: expected two budgets above zero", file=sys.stderr)
+        return 1
+    mvus = []
+    known = [(lane, scheme) for scheme in bench_lanes.SCHEMES for lane in LUT_LANES]
+    chosen = [
+        pair for pair in known if "/".join(pair) in (options.only.split(",") if options.only else map("/".join, known))
+    ]
+    if "fixed" not in [scheme for _, scheme in chosen]:
+        print(f"error: --only {options.only!r} has no lane of fixed-point rows; known are {known}", file=sys.stderr)
+        return 1
+    try:
+        for lane, scheme in [(DSP_LANE, "fixed"), *chosen]:
+            mvus.append(measure(lane, scheme))
+            last = mvus[-1]
+            print(f"{lane}, {scheme}: {last.macs} MAC, {last.lut:,.0f} LUT, {last.dsp:,.0f} DSP", flush=True)
+    except RuntimeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    lut, dsp = round(options.lut * (1 - KEPT)), options.dsp
+    points = [fill(mvus[0], None, lut, dsp), *(fill(mvus[0], mvu, lut, dsp) for mvu in mvus[1:])]
+    write_json(ROOT / "build" / "design_point.json", content(mvus, points, lut, dsp))
+    write_text(options.results, markdown(mvus, points, lut, dsp))
+    for point in points:
+        print(f"{point.name}: {point.macs:,} MAC per cycle, {point.macs / points[0].macs:.2f} times DSP lanes alone")
+    print(f"results: {options.results}")
+    return 0
+
+
+def content(mvus: list[Mvu], points: list[Point], lut: int, dsp: int) -> dict[str, Any]:
+    """The figures as JSON."""
+    return json.loads(
+        json.dumps({"lut": lut, "dsp": dsp, "mvus": [vars(m) for m in mvus], "points": [vars(p) for p in points]})
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
