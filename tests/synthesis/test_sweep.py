@@ -98,7 +98,7 @@ def test_sweep_resumes_after_the_coordinator_is_killed(tmp_path, client):
     process = multiprocessing.get_context("spawn").Process(target=stand_in.coordinate, args=(tmp_path,))
     process.start()
     try:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 400
         while not (tmp_path / "log").exists() or sum(starts(tmp_path).values()) < 5:
             assert time.monotonic() < end and process.is_alive()
             time.sleep(0.02)
