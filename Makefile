@@ -34,7 +34,7 @@ PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 # these read images
 bitstream train export sim synth pnr report bench run sweep test test-slow: data
-estimate rtl lint view flash check list-models list-boards data: venv
+estimate explore design-point rtl lint view flash check list-models list-boards data: venv
 
 ##@ From model to board (MODEL=, BOARD=, FPS=, FRACTION= of the device, LANES=all|dsp, ARGS=)
 bitstream: ## whole flow: trained model -> QONNX -> RTL -> simulation -> bitstream -> report
@@ -44,6 +44,8 @@ train: ## train MODEL (float, then quantized) and write its checkpoint
 export: ## export the trained MODEL to QONNX
 	@$(RUN)
 estimate: ## fold for BOARD or FPS=, report cycles and resources before building
+	@$(RUN)
+explore: ## search ratio, bits, folding and lanes for BOARD (FPS=, FRACTION=; ARGS="--weight-bits 3,6")
 	@$(RUN)
 rtl: ## generate the stitched SystemVerilog design
 	@$(RUN)
@@ -78,6 +80,8 @@ sweep: ## train, measure and synthesize the design points of synthesis/sweeps/MO
 	@$(PY) -m synthesis sweep --model '$(if $(filter-out file,$(origin MODEL)),$(MODEL),vit_mini)' --workers '$(WORKERS)' $(ARGS)
 
 ##@ Development
+design-point: ## MACs per cycle of DSP lanes alone and with LUT lanes in Auto-ViT-Acc's ZCU102 budget
+	@$(PY) -m synthesis.design_point $(ARGS)
 test: ## the test suite, without the slow tests
 	@$(PYTEST) -m "not slow" $(ARGS)
 test-slow: ## the slow tests alone
@@ -129,5 +133,5 @@ $(VENV)/.sysroot: | $(VENV)/.installed
 	  || { echo "venv: lz4.h or zlib.h is missing (waveforms need them). On Debian: sudo apt-get install liblz4-dev zlib1g-dev" >&2; exit 1; }
 	@rm -rf $(VENV)/debs; touch $@
 
-.PHONY: bitstream train export estimate rtl lint sim synth pnr report view flash run bench sweep bench-qat bench-assignment bench-lanes bench-mvu test test-slow check \
+.PHONY: bitstream train export estimate explore design-point rtl lint sim synth pnr report view flash run bench sweep bench-qat bench-assignment bench-lanes bench-mvu test test-slow check \
   list-models list-boards venv data clean help tools

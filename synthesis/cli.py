@@ -36,7 +36,19 @@ STEPS_OF = {
     "report": ("report",),
     "bitstream": CHAIN,
 }
-OTHER_VERBS = ("train", "sweep", "lint", "view", "flash", "run", "bench", "clean", "list-models", "list-boards")
+OTHER_VERBS = (
+    "explore",
+    "train",
+    "sweep",
+    "lint",
+    "view",
+    "flash",
+    "run",
+    "bench",
+    "clean",
+    "list-models",
+    "list-boards",
+)
 INTERRUPTED = 130
 # signals that end a run as Ctrl-C does, and every exit status of an interruption
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
@@ -150,6 +162,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--lanes", default="all", help="all, or dsp: no row of a linear layer on LUTs")
     parser.add_argument("--untrained", action="store_true", help="seeded random weights instead of the checkpoint")
     parser.add_argument("--reference", help="report.json of the build that the report's hardware EER refers to")
+    parser.add_argument("--weight-bits", default="", help="further weight widths that explore may choose, such as 3,6")
     parser.add_argument("--port", default="/dev/ttyUSB0", help="serial port (run)")
     parser.add_argument("--images", type=int, default=1000, help="number of images (run, bench)")
     options = parser.parse_args(list(words))
@@ -219,7 +232,15 @@ def run(options: argparse.Namespace) -> int:
     if options.verb == "lint":
         return lint(out)
     build = make_build(options, display)
-    special = {"train": train, "view": view, "flash": flash, "run": run_board, "bench": bench, "clean": clean}
+    special = {
+        "explore": explore,
+        "train": train,
+        "view": view,
+        "flash": flash,
+        "run": run_board,
+        "bench": bench,
+        "clean": clean,
+    }
     if options.verb in special:
         return special[options.verb](build, options, out)
     from synthesis.steps import STEPS
@@ -405,6 +426,46 @@ def train(build: Build, options: argparse.Namespace, out: Console) -> int:
 
     rows = build.config.shift_add_rows
     return train_main(["--model", build.model, *(() if rows is None else ("--shift-add-rows", str(rows)))])
+
+
+def explore(build: Build, options: argparse.Namespace, out: Console) -> int:
+    """Search ratio, weight bits, folding and lanes for the board; print the best designs and write explore.json."""
+    from qonnx.core.modelwrapper import ModelWrapper
+
+    from quant.recipe import load_recipe
+    from synthesis.build import write_json
+    from synthesis.explore import SEED, show
+    from synthesis.explore import explore as search
+    from synthesis.steps import STEPS
+    from synthesis.steps.export import checkpoint
+    from synthesis.steps.lower import FILE
+
+    widths = parse_widths(options.weight_bits)
+    build.untrained = build.untrained or not checkpoint(build).is_file()
+    with build.locked():
+        build.execute(STEPS[name] for name in ("export", "lower"))
+        model = ModelWrapper(str(build.folder("lower") / FILE))
+        recipe = load_recipe(build.config.recipe)
+        designs = search(model, build.board, recipe, build.config.weight_bits, widths, build.fps, build.fraction)
+        clock = build.board["clock_mhz"]
+        content = {"model": build.model, "board": build.board["name"], "clock_mhz": clock, "fps": build.fps}
+        content |= {"fraction": build.fraction, "budget": designs[0].folding.available, "seed": SEED}
+        content |= {"notes": designs[0].folding.notes, "designs": [design.content(clock) for design in designs]}
+        write_json(build.dir / "explore.json", content)
+    show(designs, build.model, build.board, out)
+    out.print(f"all {len(designs)} designs: {build.dir / 'explore.json'}")
+    return 0
+
+
+def parse_widths(text: str) -> list[int]:
+    """Weight widths from a list with commas."""
+    try:
+        widths = [int(word) for word in text.split(",") if word.strip()]
+    except ValueError:
+        widths = [0]
+    if any(not 2 <= width <= 8 for width in widths):
+        raise ValueError(f"--weight-bits {text!r}: expected widths of 2..8 with commas between them, such as 3,6")
+    return widths
 
 
 def view(build: Build, options: argparse.Namespace, out: Console) -> int:
