@@ -23,6 +23,7 @@ from synthesis.ops.base import int_type
 
 SEED = 1
 SHOWN = 10
+WIDTH = 125  # of the table where no terminal says how wide it may be
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,8 @@ def show(designs: list[Design], name: str, board: dict[str, Any], out: Console) 
     table.add_section()
     budget = (f"{best.folding.available[key]:,}" for key in fold.RESOURCES)
     table.add_row("budget", *[""] * 8, *budget, "")
+    if not out.is_terminal:
+        out.width = max(out.width, WIDTH)
     out.print(table)
     units = Table(title="the best design, mvu and matmul", title_justify="left")
     for head in ("unit", "PE", "SIMD", "rows on DSP"):
