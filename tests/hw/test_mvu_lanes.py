@@ -120,7 +120,7 @@ MUTANTS = [
     ("mvu_lane_dsp_pair.sv", "+ PART_BITS'(borrow[g])", "", "dsp_pair", 16),
     ("mvu_lane_dsp_pair.sv", "(SIMD + 7) / 8", "(SIMD + 9) / 10", "dsp_pair", 10),
     ("mvu_lane_planes.sv", ".SUBTRACT(TOP)", ".SUBTRACT(1'b0)", "fixed_lut", 4),
-    ("mvu_tree_gated.sv", "gates[i] <= gen_level[l-1].gates[2*i]", "gates[i] <= 1'b1", "fixed_lut", 3),
+    ("mvu_tree_gated.sv", "gates[i] <= gen_stage[l-1].gates[2*i]", "gates[i] <= 1'b1", "fixed_lut", 3),
     ("mvu_lane_shift.sv", ".carry(differ)", ".carry(1'b0)", "pot", 2),
     ("mvu_lane_da.sv", "!bank_q, entry_q3", "bank_q, entry_q3", "da_sp2", 4),
     ("mvu_tree_signed.sv", "signs[2*i] ^ gen_level[l-1].signs[2*i+1]", "signs[2*i+1]", "sp2", 4),

@@ -283,7 +283,7 @@ def test_missed_timing_says_what_to_do(board, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(nextpnr, "run_tool", fake)
     netlist = tmp_path / "in.json"
     netlist.write_text("{}")
-    with pytest.raises(RuntimeError, match=r"big reaches 42\.5 MHz with seed 1, 43\.5 MHz with seed 2; .*50 MHz"):
+    with pytest.raises(RuntimeError, match=r"big on LFE5U-85F: 42\.5 MHz with seed 1, 43\.5 MHz with seed 2; .*50 MHz"):
         nextpnr.place_and_route(netlist, board, tmp_path / "out", "big")
     assert seeds == ["1", "2"] and not (tmp_path / "out" / "big.bit").exists()
 
