@@ -4,6 +4,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA_FOLDER = ROOT / "data" / "fashion_mnist"
+
+# A run under nohup or in the background ignores these, its children with it: tests that send them would wait for ever.
+for _number in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 
 def _missing_programs(*names: str) -> str | None:
