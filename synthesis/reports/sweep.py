@@ -132,7 +132,7 @@ def _compare(points: list[dict[str, Any]], baseline: str) -> None:
     for rank, point in enumerate(sorted(tested, key=lambda point: point["p"])):
         rejected = rejected and point["p"] <= LEVEL / (len(tested) - rank)
         below = point["top1"]["mean"] < base["top1"]["mean"]
-        point["verdict"] = ("below" if below else "above") if rejected else "within noise"
+        point["verdict"] = ("below" if below else "above") if rejected else "not told apart"
 
 
 def _hardware_eer(points: list[dict[str, Any]], reference: dict[str, Any] | None) -> None:
@@ -161,7 +161,7 @@ def noise(points: list[dict[str, Any]], baseline: str) -> dict[str, Any]:
         "level": LEVEL,
         "verdicts": {
             verdict: [point["name"] for point in points if point["verdict"] == verdict]
-            for verdict in ("above", "below", "within noise")
+            for verdict in ("above", "below", "not told apart")
         },
     }
 
@@ -343,7 +343,7 @@ def noise_text(report: dict[str, Any]) -> str:
         f"standard error of {found['test_set_error']:.2f} points to every accuracy, in common, as all points see "
         f"the same images. Against {report['baseline']} (Welch's t-test, Holm's correction for {found['tests']} tests, "
         f"{100 * found['level']:.0f} %): above: {names['above']}. Below: {names['below']}. Not told apart from it by "
-        f"these seeds: {names['within noise']}."
+        f"these seeds: {names['not told apart']}."
     )
 
 

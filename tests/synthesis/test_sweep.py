@@ -322,7 +322,7 @@ def test_sweep_report_says_what_is_noise_and_what_is_missing(two_studies, tmp_pa
     points = {point["name"]: point for point in report["points"]}
     assert list(points) == ["w8a8_fixed", "w4a8_fixed", "w3a8_fixed"]
     assert points["w4a8_fixed"]["verdict"] == "baseline"
-    assert points["w8a8_fixed"]["verdict"] == "within noise"
+    assert points["w8a8_fixed"]["verdict"] == "not told apart"
     assert points["w3a8_fixed"]["verdict"] == "below"
     assert points["w3a8_fixed"]["top1"]["standard_error"] == pytest.approx(0.05 / 3**0.5)
     # {LUT, DSP, BRAM, latency}: half the LUT of the reference, the rest equal
