@@ -1,2 +1,3 @@
-add_gated/CCU2C.sv
+chain_ccu2c/CCU2C.sv
+chain_ccu2c/chain_ccu2c.sv
 add_gated/add_gated.sv

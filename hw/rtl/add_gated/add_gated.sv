@@ -27,28 +27,10 @@ module add_gated #(
   end
   wire minus = INVERTS && invert;
   if (TARGET == 1) begin : gen_ecp5
-    // Half cell 0 turns minus into the carry of bit 0; LUT = a ^ ((b & gate) ^ minus), carry from a when that is 0.
-    localparam int unsigned FIRST = INVERTS ? 1 : 0;
-    localparam int unsigned CELLS = (WIDTH + FIRST + 1) / 2;
-    localparam logic [15:0] ADD = 16'h956A;
-    localparam logic [15:0] START = 16'h000A;
-    logic [2*CELLS-1:0] a_half, b_half, sum_half;
-    logic [CELLS:0] carry;
-    assign a_half = (2 * CELLS)'({a, minus} >> (1 - FIRST));
-    assign b_half = (2 * CELLS)'({b, 1'b0} >> (1 - FIRST));
-    assign carry[0] = 1'b0;
-    for (genvar i = 0; i < CELLS; i++) begin : gen_cell
-      localparam bit STARTS = INVERTS && i == 0;
-      CCU2C #(
-          .INIT0(STARTS ? START : ADD), .INIT1(ADD), .INJECT1_0("NO"), .INJECT1_1("NO")
-      ) cell_i (
-          .CIN(carry[i]), .COUT(carry[i+1]),
-          .A0(a_half[2*i]), .B0(b_half[2*i]), .C0(STARTS || gate), .D0(!STARTS && minus), .S0(sum_half[2*i]),
-          .A1(a_half[2*i+1]), .B1(b_half[2*i+1]), .C1(gate), .D1(minus), .S1(sum_half[2*i+1])
-      );
-    end
-    assign y = sum_half[FIRST+:WIDTH];
-    wire unused = ^{carry[CELLS], sum_half};
+    // LUT = a ^ ((b & gate) ^ minus), carry from a when that is 0; minus starts the carry
+    chain_ccu2c #(.WIDTH(WIDTH), .INIT(16'h956A), .STARTS(INVERTS), .TARGET(TARGET)) chain_i (
+        .start(minus), .a, .b, .c({WIDTH{gate}}), .d({WIDTH{minus}}), .y
+    );
   end else begin : gen_model
     wire [WIDTH-1:0] term = b & {WIDTH{gate}};
     assign y = minus ? a - term : a + term;

@@ -1,3 +1,5 @@
-add_gated/CCU2C.sv
-add_pair/CARRY8.sv
+chain_ccu2c/CCU2C.sv
+chain_ccu2c/chain_ccu2c.sv
+chain_carry8/CARRY8.sv
+chain_carry8/chain_carry8.sv
 add_select/add_select.sv

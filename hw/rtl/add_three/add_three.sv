@@ -23,35 +23,19 @@ module add_three #(
     $error("add_three: WIDTH=%0d must be at least 1", WIDTH);
   end
   if (TARGET == 2) begin : gen_ultrascale
-    localparam int unsigned CELLS = (WIDTH + 7) / 8;
     // O5 = majority of I0, I1, I2; O6 = I0 ^ I1 ^ I2 ^ I3; I2 inverted by SUBTRACT
     localparam logic [63:0] INIT = SUBTRACT ? 64'h9669_9669_8E8E_8E8E : 64'h6996_6996_E8E8_E8E8;
-    logic [8*CELLS-1:0] propagate, below, sum;
+    logic [WIDTH-1:0] propagate;
     logic [WIDTH:0] majority;
-    logic [CELLS:0] link;
-    logic [7*CELLS-1:0] carry_rest;
     assign majority[0] = 1'b0;
-    assign link[0] = SUBTRACT;
-    for (genvar i = 0; i < 8 * CELLS; i++) begin : gen_bit
-      if (i < WIDTH) begin : gen_used
-        LUT6_2 #(.INIT(INIT)) lut_i (
-            .I0(a[i]), .I1(b[i]), .I2(c[i]), .I3(majority[i]), .I4(1'b0), .I5(1'b1),
-            .O5(majority[i+1]), .O6(propagate[i])
-        );
-        assign below[i] = majority[i];
-      end else begin : gen_rest
-        assign propagate[i] = 1'b0;
-        assign below[i] = 1'b0;
-      end
-    end
-    for (genvar i = 0; i < CELLS; i++) begin : gen_carry
-      CARRY8 carry_i (
-          .CI(link[i]), .CI_TOP(1'b0), .DI(below[8*i+:8]), .S(propagate[8*i+:8]), .O(sum[8*i+:8]),
-          .CO({link[i+1], carry_rest[7*i+:7]})
+    for (genvar i = 0; i < WIDTH; i++) begin : gen_bit
+      LUT6_2 #(.INIT(INIT)) lut_i (
+          .I0(a[i]), .I1(b[i]), .I2(c[i]), .I3(majority[i]), .I4(1'b0), .I5(1'b1),
+          .O5(majority[i+1]), .O6(propagate[i])
       );
     end
-    assign y = sum[WIDTH-1:0];
-    wire unused = ^{sum, link, carry_rest, majority};
+    chain_carry8 #(.WIDTH(WIDTH), .TARGET(TARGET)) chain_i (.start(SUBTRACT), .propagate, .operand(majority[WIDTH-1:0]), .y);
+    wire unused = majority[WIDTH];
   end else begin : gen_model
     assign y = SUBTRACT ? a + b - c : a + b + c;
   end

@@ -1,8 +1,10 @@
 skid/skid.sv
 fifo/fifo.sv
-add_gated/CCU2C.sv
+chain_ccu2c/CCU2C.sv
+chain_ccu2c/chain_ccu2c.sv
 add_gated/add_gated.sv
-add_pair/CARRY8.sv
+chain_carry8/CARRY8.sv
+chain_carry8/chain_carry8.sv
 add_pair/LUT6_2.sv
 add_pair/add_pair.sv
 add_select/add_select.sv

@@ -1,0 +1,2 @@
+chain_carry8/CARRY8.sv
+chain_carry8/chain_carry8.sv

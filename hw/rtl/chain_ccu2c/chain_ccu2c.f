@@ -1,0 +1,2 @@
+chain_ccu2c/CCU2C.sv
+chain_ccu2c/chain_ccu2c.sv
