@@ -222,7 +222,7 @@ def train(
         score = fake_accuracy(published.fake, test)
         print(f"train: {model} fake-quantized, {len(test)} test images: {100 * score:.2f} %", flush=True)
         published.quantized()  # raises: such forms have no integers
-    network, state = _start(model, dims, bits, recipe, teacher_checkpoint, training)
+    network, state = start_training(model, dims, bits, recipe, teacher_checkpoint, training)
     score = integer_accuracy(network.integer(), validation)
     print(f"train: {model}, {recipe}", flush=True)
     print(f"train: {model} calibrated: validation {100 * score:.2f} %", flush=True)
@@ -234,30 +234,42 @@ def train(
     if recipe.epochs:
         calibrated_score = integer_accuracy(_calibrated(teacher_checkpoint, bits, recipe, training).integer(), test)
     details = {
-        "recipe": asdict(recipe),
-        "recipe_name": config.recipe,
-        "bits": asdict(bits),
-        "formats": asdict(averaged.formats),
-        "scales": averaged.real_scales(),
-        "seed": recipe.seed,
+        **provenance(config, recipe, averaged, source),
         "epochs": recipe.epochs,
         "minutes": round(minutes, 1),
         "float_minutes": teacher_checkpoint.details.get("minutes"),
         "params": dims.params,
-        "float_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
         "float_test_accuracy": accuracy(teacher, test),
         "calibrated_test_accuracy": calibrated_score,
         "validation_accuracy": integer_accuracy(integer, validation) if recipe.epochs else score,
         "test_accuracy": test_score,
         "test_images": len(test),
-        "torch": torch.__version__,
     }
-    tensors = {name: torch.from_numpy(values) for name, values in averaged.integer_constants().items()}
     path = checkpoint_path(config, folder)
-    save_checkpoint(path, Checkpoint(model, "quant", dims, tensors, details))
+    save_integer(path, model, averaged, details)
     write_atomic(path.with_suffix(".md"), card(model, dims, details).encode())
     _state_path(path).unlink(missing_ok=True)
     return details
+
+
+def provenance(config: ModelConfig, recipe: Recipe, network: QuantViT, float_checkpoint: Path) -> dict[str, Any]:
+    """Details of an integer checkpoint that say what it is and what it was made from."""
+    return {
+        "recipe": asdict(recipe),
+        "recipe_name": config.recipe,
+        "bits": asdict(network.bits),
+        "formats": asdict(network.formats),
+        "scales": network.real_scales(),
+        "seed": recipe.seed,
+        "float_sha256": hashlib.sha256(float_checkpoint.read_bytes()).hexdigest(),
+        "torch": torch.__version__,
+    }
+
+
+def save_integer(path: Path, model: str, network: QuantViT, details: dict[str, Any]) -> None:
+    """Write the integer constants of a network as a checkpoint."""
+    tensors = {name: torch.from_numpy(values) for name, values in network.integer_constants().items()}
+    save_checkpoint(path, Checkpoint(model, "quant", network.dims, tensors, details))
 
 
 def checkpoint_of(model: str, folder: Path | None = None, data_dir: Path = DATA_DIR) -> Path:
@@ -293,7 +305,7 @@ def _state_path(checkpoint: Path) -> Path:
     return checkpoint.with_name(checkpoint.name + ".state")
 
 
-def _start(
+def start_training(
     model: str, dims: ViTDims, bits: BitWidths, recipe: Recipe, checkpoint: Checkpoint, training: Batches
 ) -> tuple[QuantViT, dict[str, Any]]:
     """Calibrated network and a fresh training state, with a fingerprint of all it depends on."""
@@ -333,24 +345,24 @@ def _fit(
     _resume(path, network, state)
     for epoch in range(state["epochs_done"], recipe.epochs):
         begin = time.monotonic()
-        loss = _train_epoch(network, teacher, state, recipe, training, epoch)
+        loss = train_epoch(network, teacher, state, recipe, training, epoch)
         state["seconds"] += time.monotonic() - begin
         state["epochs_done"] = epoch + 1
         _save_state(path, network, state)
         own = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
-        _set_parameters(network, state["average"])
+        set_parameters(network, state["average"])
         score = integer_accuracy(network.integer(), validation)
-        _set_parameters(network, own)
+        set_parameters(network, own)
         print(
             f"train: {model} epoch {epoch + 1}/{recipe.epochs}: loss {loss:.4f}, validation {100 * score:.2f} %, "
             f"{state['seconds'] / 60:.1f} min",
             flush=True,
         )
-    _set_parameters(network, state["average"])
+    set_parameters(network, state["average"])
     return network, state["seconds"] / 60
 
 
-def _train_epoch(
+def train_epoch(
     network: QuantViT, teacher: ViT, state: dict[str, Any], recipe: Recipe, training: Batches, epoch: int
 ) -> float:
     """One pass over the training images; updates network, average and optimizer, returns the mean loss."""
@@ -397,7 +409,7 @@ def _schedule(step: int, steps: int, warmup_steps: int) -> float:
 
 
 @torch.no_grad()
-def _set_parameters(network: nn.Module, values: dict[str, Tensor]) -> None:
+def set_parameters(network: nn.Module, values: dict[str, Tensor]) -> None:
     for name, parameter in network.named_parameters():
         parameter.copy_(values[name])
 
@@ -429,7 +441,7 @@ def _resume(path: Path, network: QuantViT, state: dict[str, Any]) -> None:
         raise ValueError(
             f"training state {path} belongs to a run with another recipe or float network; delete it to start afresh"
         )
-    _set_parameters(network, kept["network"])
+    set_parameters(network, kept["network"])
     for name, tensor in state["average"].items():
         tensor.copy_(kept["average"][name])
     state["optimizer"].load_state_dict(kept["optimizer"])

@@ -4,9 +4,7 @@
 The same steps as models.train, on a seeded part of the training images and without evaluations in between.
 """
 
-import hashlib
 import time
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,17 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from models.names import ModelConfig
+from models.checkpoint import load_checkpoint
+from models.names import CHECKPOINT_DIR, ModelConfig
 from models.quant_vit import BitWidths, QuantViT
 from models.train import (
-    CHECKPOINT_DIR,
-    _set_parameters,
-    _start,
-    _train_epoch,
     checkpoint_path,
     float_checkpoint_path,
     integer_logits,
+    provenance,
+    save_integer,
+    set_parameters,
+    start_training,
+    train_epoch,
 )
 from models.train_float import Batches, load_fashion_mnist, to_input
 from models.vit import ViT
@@ -65,13 +64,13 @@ def run_trial(
     training, _, test = _data()
     chosen = subset(training, train_images, recipe.seed)
 
-    network, state = _start(config.source_name, dims, bits, recipe, checkpoint, chosen)
+    network, state = start_training(config.source_name, dims, bits, recipe, checkpoint, chosen)
     calibrated_error = weight_error(network, checkpoint.tensors)
     start = time.monotonic()
     for epoch in range(recipe.epochs):
-        _train_epoch(network, teacher, state, recipe, chosen, epoch)
+        train_epoch(network, teacher, state, recipe, chosen, epoch)
     seconds_train = time.monotonic() - start
-    _set_parameters(network, state["average"])
+    set_parameters(network, state["average"])
 
     integer = network.integer()
     codes = integer_logits(integer, test.codes.unsqueeze(-1).numpy())
@@ -88,21 +87,13 @@ def run_trial(
         "seconds_train": round(seconds_train, 2),
     }
     details = {
-        "recipe": asdict(recipe),
-        "recipe_name": config.recipe,
-        "bits": asdict(bits),
-        "formats": asdict(network.formats),
-        "scales": network.real_scales(),
-        "seed": recipe.seed,
-        "float_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+        **provenance(config, recipe, network, source),
         "float_test_accuracy": results["float_top1"] / 100,
         "test_accuracy": results["integer_top1"] / 100,
         "test_images": len(test),
         "train_images": results["train_images"],
-        "torch": torch.__version__,
     }
-    tensors = {name: torch.from_numpy(values) for name, values in network.integer_constants().items()}
-    save_checkpoint(checkpoint_path(config, folder), Checkpoint(config.source_name, "quant", dims, tensors, details))
+    save_integer(checkpoint_path(config, folder), config.source_name, network, details)
     return results | {"seconds": round(time.monotonic() - begin, 2)}
 
 
