@@ -11,6 +11,7 @@ from models.registry import ViTDims, backbone_dims, list_backbones, suggest
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE_DIR = ROOT / "quant" / "recipes"
 CHECKPOINT_DIR = ROOT / "models" / "checkpoints"
+BUILD_DIR = ROOT / "build"
 DEFAULT_RECIPE = "default"
 MIN_BITS, MAX_BITS = 2, 8
 SHIPPED_BITS = (4, 8)  # weights, activations
@@ -87,7 +88,12 @@ def checkpoint_folder(config: ModelConfig) -> Path:
     """Folder of a model's checkpoint: models/checkpoints, or inside the model's build folder if it is calibrated."""
     if not is_calibrated(config):
         return CHECKPOINT_DIR
-    return Path(os.environ.get("VITRAIL_BUILD", ROOT / "build")) / config.source_name / "checkpoint"
+    return build_root() / config.source_name / "checkpoint"
+
+
+def build_root() -> Path:
+    """Folder of all builds: $VITRAIL_BUILD, or build in the repository."""
+    return Path(os.environ.get("VITRAIL_BUILD", BUILD_DIR))
 
 
 def list_recipes(recipe_dir: Path = RECIPE_DIR) -> list[str]:

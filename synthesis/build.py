@@ -21,10 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models.names import ModelConfig
+from models.names import BUILD_DIR, CHECKPOINT_DIR, RECIPE_DIR, ModelConfig
 
 ROOT = Path(__file__).resolve().parents[1]
-BUILD_DIR = ROOT / "build"
 MANIFEST = "manifest.json"
 # Which rows of a linear layer may run on LUTs: any, or none
 LANES = ("all", "dsp")
@@ -57,6 +56,7 @@ class Step:
         parameters: Further things its result depends on, as JSON.
         run: Writes files into a folder and returns the content of results/<name>.json.
         shared: The result depends on the model alone; another build folder of the model may hold it.
+        prepare: Makes in a moment what the step reads; runs before it is asked whether the step is up to date.
     """
 
     name: str
@@ -67,6 +67,7 @@ class Step:
     parameters: Callable[["Build"], dict[str, Any]]
     run: Callable[["Build", Path], dict[str, Any]]
     shared: bool = False
+    prepare: Callable[["Build"], None] = lambda build: None
 
 
 @dataclass
@@ -102,8 +103,8 @@ class Build:
     reference: Path | None = None
     fraction: float | None = None
     lanes: str = "all"
-    checkpoint_dir: Path = ROOT / "models" / "checkpoints"
-    recipe_dir: Path = ROOT / "quant" / "recipes"
+    checkpoint_dir: Path = CHECKPOINT_DIR
+    recipe_dir: Path = RECIPE_DIR
 
     @property
     def model(self) -> str:
@@ -201,6 +202,7 @@ class Build:
         for number, step in enumerate(todo, done + 1):
             place = f"[{number}/{total}]"
             label = f"{place} {step.name}: {step.title}"
+            step.prepare(self)
             if self.up_to_date(step):
                 self.report(f"{label}: up to date")
                 continue

@@ -5,7 +5,6 @@ import argparse
 import difflib
 import errno
 import importlib.util
-import os
 import shutil
 import signal
 import sys
@@ -20,8 +19,9 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
+from models.names import MAX_BITS, MIN_BITS, build_root
 from synthesis.board import list_boards, load_board
-from synthesis.build import BUILD_DIR, LANES, Build, Step
+from synthesis.build import LANES, Build, Step
 
 # What each verb runs; `report` is added where a build goes to its end.
 CHAIN = ("export", "accuracy", "lower", "fold", "generate", "fifo", "sim", "synth", "pnr", "netlist", "report")
@@ -118,11 +118,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail(os_error(error))
     except (ValueError, RuntimeError, IncompleteError) as error:
         return fail(str(error))
-
-
-def build_root() -> Path:
-    """Folder of all builds."""
-    return Path(os.environ.get("VITRAIL_BUILD", BUILD_DIR))
 
 
 def fail(message: str, status: int = 1) -> int:
@@ -244,11 +239,8 @@ def run(options: argparse.Namespace) -> int:
     if options.verb in special:
         return special[options.verb](build, options, out)
     from synthesis.steps import STEPS
-    from synthesis.steps.export import calibrate
 
     with build.locked():
-        if "export" in STEPS_OF[options.verb]:
-            calibrate(build)
         if options.verb == "bitstream":
             return bitstream(build, STEPS, out)
         if options.verb == "pnr" and build.board["backend"] != "nextpnr":
@@ -463,18 +455,19 @@ def parse_widths(text: str) -> list[int]:
         widths = [int(word) for word in text.split(",") if word.strip()]
     except ValueError:
         widths = [0]
-    if any(not 2 <= width <= 8 for width in widths):
-        raise ValueError(f"--weight-bits {text!r}: expected widths of 2..8 with commas between them, such as 3,6")
+    if any(not MIN_BITS <= width <= MAX_BITS for width in widths):
+        raise ValueError(
+            f"--weight-bits {text!r}: expected widths of {MIN_BITS}..{MAX_BITS} with commas between them, such as 3,6"
+        )
     return widths
 
 
 def view(build: Build, options: argparse.Namespace, out: Console) -> int:
     """Open the exported graph in Netron."""
     from synthesis.steps import STEPS
-    from synthesis.steps.export import FILE, calibrate
+    from synthesis.steps.export import FILE
 
     with build.locked():
-        calibrate(build)
         build.execute([STEPS["export"]])
         path = build.folder("export") / FILE
     import netron
@@ -533,10 +526,8 @@ def built_bitstream(build: Build) -> Any:
 def bench(build: Build, options: argparse.Namespace, out: Console) -> int:
     """Simulate again and print speed and cycles."""
     from synthesis.steps import STEPS
-    from synthesis.steps.export import calibrate
 
     with build.locked():
-        calibrate(build)
         build.execute(STEPS[name] for name in STEPS_OF["rtl"])
         build.run(STEPS["sim"])
         build.save()

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from models.names import parse_model_name
+from models.names import build_root, parse_model_name
 from models.registry import backbone_dims, suggest
 from quant.recipe import Recipe, load_recipe, parse_recipe
 from synthesis.board import load_board
@@ -247,7 +247,7 @@ def main(words: Sequence[str]) -> int:
     """Run or resume a sweep; 1 when a trial failed."""
     from synthesis import sweep_engine as engine
     from synthesis import sweep_trial
-    from synthesis.cli import IncompleteError, build_root
+    from synthesis.cli import IncompleteError
 
     options = parse(words)
     sweep = load_sweep(options.model)

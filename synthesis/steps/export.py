@@ -116,4 +116,14 @@ def constant_bytes(wrapper: Any) -> int:
     return (bits + 7) // 8
 
 
-STEP = Step("export", "QONNX from the trained model", "01_export", (), SOURCES, parameters, run, shared=True)
+STEP = Step(
+    "export",
+    "QONNX from the trained model",
+    "01_export",
+    (),
+    SOURCES,
+    parameters,
+    run,
+    shared=True,
+    prepare=calibrate,
+)

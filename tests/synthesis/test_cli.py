@@ -18,7 +18,7 @@ import pytest
 from models.names import list_models, parse_model_name
 from synthesis import cli
 from synthesis.board import list_boards, load_board
-from synthesis.build import Build, Step, write_json
+from synthesis.build import ROOT, Build, Step, write_json
 
 
 def fails(capsys, *words):
@@ -109,7 +109,7 @@ def alive(pid: int) -> bool:
 @pytest.mark.parametrize("verb", ["synth", "sim"])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
 def test_signal_stops_the_tools_and_what_they_started(verb, number, status, tmp_path):
-    script, env = tmp_path / "run.py", {**os.environ, "PYTHONPATH": str(cli.BUILD_DIR.parent)}
+    script, env = tmp_path / "run.py", {**os.environ, "PYTHONPATH": str(ROOT)}
     script.write_text(STOPPED_RUN)
     run = subprocess.Popen([sys.executable, script, verb], cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
@@ -173,7 +173,7 @@ def test_ignored_signal_stays_ignored():
     """A run under nohup goes on when its terminal closes."""
     script = "import signal; from synthesis import cli; signal.signal(signal.SIGHUP, signal.SIG_IGN); "
     script += "cli.interrupt_on_signals(); signal.raise_signal(signal.SIGHUP); print(signal.getsignal(signal.SIGTERM))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=cli.BUILD_DIR.parent)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0 and "stop" in done.stdout
 
 
