@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from quant.schemes import FIXED, POT, SP2, encode, magnitudes
-from sim.golden.mvu import mvu
+from sim.golden.mvu import da_offset, mvu
 from sim.golden.reader import reader
 from sim.golden.reorder import grouped_index
 from sim.toolchain import ROOT, content_hash, unit_sources
@@ -180,7 +180,8 @@ def _job(lane: Lane, params: Mapping[str, int], x: np.ndarray, weight: np.ndarra
         words = words.reshape(groups, chunks, pe, simd // 4, 4).transpose(0, 1, 3, 2, 4)
         words = words.reshape(-1, pe * 4)
     words = words.reshape(len(words) if words.ndim == 2 else groups * chunks, -1)
-    acc = mvu(x, weight).ravel()[grouped_index(tokens, len(weight), pe, tile)].reshape(-1, pe)
+    acc = mvu(x, weight) - (da_offset(weight) if params.get("DA") else 0)
+    acc = acc.ravel()[grouped_index(tokens, len(weight), pe, tile)].reshape(-1, pe)
     return Job(
         {
             "s_axis": pack(reader(x, simd, groups, tile), A_BITS),

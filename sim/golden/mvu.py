@@ -20,3 +20,16 @@ def mvu(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     RTL: hw/rtl/mvu/mvu.sv.
     """
     return matmul(np.asarray(x), np.asarray(weight).T)
+
+
+def da_offset(weight: np.ndarray) -> np.ndarray:
+    """What the mvu's sums are short of with DA: the mvu delivers mvu(x, weight) - da_offset(weight) for each row.
+
+    Args:
+        weight: Weight integers, shape (rows, k).
+
+    Returns:
+        Sum of |w| over the negative weights of each row, int64, shape (rows,).
+    RTL: hw/rtl/mvu/mvu_lane_da.sv.
+    """
+    return -np.minimum(np.asarray(weight, dtype=np.int64), 0).sum(axis=1)

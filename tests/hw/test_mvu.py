@@ -9,7 +9,7 @@ from quant.intmath import signed_bits
 from quant.schemes import FIXED, POT, SP2, encode, largest, magnitudes
 from sim.bench.check import check_unit
 from sim.bench.runner import bench_params, run_cocotb
-from sim.golden.mvu import mvu
+from sim.golden.mvu import da_offset, mvu
 from sim.golden.reader import reader
 from sim.golden.reorder import grouped_index
 from sim.verilate import Design, Job, pack
@@ -82,7 +82,8 @@ def job_of(params: dict, x: np.ndarray, weight: np.ndarray, tile: int) -> Job:
         words = words.reshape(groups, chunks, pe, quads, 4).transpose(0, 1, 3, 2, 4).reshape(-1, pe * 4)
     words = words.reshape(-1, pe * (4 if params["DA"] else simd))
     tiles = -(-tokens // tile)
-    acc = mvu(x, weight).ravel()[grouped_index(tokens, rows, pe, tile)].reshape(-1, pe)
+    acc = mvu(x, weight) - (da_offset(weight) if params["DA"] else 0)
+    acc = acc.ravel()[grouped_index(tokens, rows, pe, tile)].reshape(-1, pe)
     cfg = {"cfg_chunks": chunks, "cfg_groups": groups, "cfg_tile": tile, "cfg_tokens": tokens}
     return Job(
         {
@@ -113,7 +114,7 @@ def corner_jobs(params: dict) -> list[Job]:
     for even in (1, -1):
         for odd in (1, -1, 0):
             signs = np.where(np.arange(len(tops)) % 2 == 0, even, odd)
-            x = np.stack([np.full(k, low), np.full(k, high), np.resize([low, high], k), np.zeros(k, np.int64)])
+            x = np.stack([np.full(k, code) for code in (low, high, 0, -1)] + [np.resize([low, high], k)])
             jobs.append(job_of(params, x, np.repeat((signs * tops)[:, None], k, axis=1), min(2, params["T_MAX"])))
     return jobs
 
@@ -143,6 +144,16 @@ def test_mvu_matches_golden(params, stall):
     jobs = corner_jobs(params) + mvu_jobs(params, seed=21)
     design.run(jobs, stall=stall, seed=5)
     design.run(jobs, stall=stall, seed=6, reset_at=100, cfg_stream="s_axis", cfg_hold=False)
+
+
+@pytest.mark.parametrize("banks", [1, 2])
+@pytest.mark.parametrize("w_bits", [2, 3, 4, 5, 6, 7, 8])
+def test_mvu_tables_at_every_width(w_bits, banks):
+    """A row of each scheme; A_BITS 8 down to 2 and 2 up to 8; both radices, SIMD with a quad that is not full."""
+    a_bits, radix = (10 - w_bits, 2 + w_bits % 2) if banks == 1 else (w_bits, 3 - w_bits % 2)
+    changes = {"DA_BANKS": banks, "DA_RADIX": radix, "ROWS_POT": 1, "ROWS_SP2": 1, "T_MAX": 2 * banks - 1}
+    params = make(PE=3, SIMD=9 + w_bits, W_BITS=w_bits, A_BITS=a_bits, DSP_ROWS=0, DA=1, **changes)
+    Design.build("mvu", params=params).run(corner_jobs(params) + mvu_jobs(params, seed=27), stall=20, seed=7)
 
 
 @pytest.mark.parametrize(("t_max", "tile"), [(1, 1), (7, 1), (7, 2), (7, 3), (7, 7)])

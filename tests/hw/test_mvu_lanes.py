@@ -13,7 +13,7 @@ import pyosys
 import pytest
 
 from quant.schemes import FIXED, POT, SP2, encode, largest, magnitudes
-from sim.golden.mvu import mvu
+from sim.golden.mvu import da_offset, mvu
 from sim.toolchain import ROOT, unit_sources
 from sim.verilate import Design, Job, pack
 
@@ -60,7 +60,8 @@ def job_of(lane: str, w_bits: int, a_bits: int, x: np.ndarray, weight: np.ndarra
     acc = (weight * x[:, None, :]).sum(axis=2)
     np.testing.assert_array_equal(acc[0], mvu(x[:1], weight[0])[0])
     codes = encode(weight, scheme, w_bits)
-    if "DA" in LANES[lane]:  # four inputs a word
+    if "DA" in LANES[lane]:  # sums without offset, four inputs a word
+        acc -= da_offset(weight.reshape(-1, weight.shape[2])).reshape(acc.shape)
         codes = np.pad(codes, ((0, 0), (0, 0), (0, -codes.shape[2] % 4)))
         codes = codes.reshape(*codes.shape[:2], -1, 4).transpose(0, 2, 1, 3).reshape(-1, codes.shape[1] * 4)
     words = pack(codes.reshape(len(codes), -1), w_bits)
@@ -78,17 +79,17 @@ def all_products(lane: str, w_bits: int, a_bits: int) -> Job:
 
 
 def all_extremes(lane: str, simd: int, w_bits: int, a_bits: int) -> Job:
-    """Each activation lowest or highest, each row's weights lowest, zero, highest or alternating."""
+    """Each activation lowest or highest, all 0, all -1; each row's weights lowest, zero, highest or alternating."""
     rows, top = LANES[lane]["PE"], largest(SCHEME.get(lane, FIXED), w_bits)
     rng = np.random.default_rng(simd)
     ends = np.array([-(2 ** (a_bits - 1)), 2 ** (a_bits - 1) - 1])
     patterns = np.array(list(product(range(2), repeat=simd))) if simd <= 8 else rng.integers(0, 2, (256, simd))
     patterns[:2] = np.array([[0], [1]])
+    x = np.concatenate([ends[patterns], np.zeros((1, simd), np.int64), np.full((1, simd), -1)])
     signs = np.stack([np.ones(simd), -np.ones(simd), np.zeros(simd), np.resize([1, -1], simd)]).astype(np.int64)
     combos = np.array(list(product(range(4), repeat=rows)))
-    x = np.repeat(ends[patterns], len(combos), axis=0)
-    weight = np.tile(signs[combos] * top, (len(patterns), 1, 1))
-    return job_of(lane, w_bits, a_bits, x, weight)
+    weight = np.tile(signs[combos] * top, (len(x), 1, 1))
+    return job_of(lane, w_bits, a_bits, np.repeat(x, len(combos), axis=0), weight)
 
 
 @pytest.mark.parametrize("lane", LANES)
@@ -123,6 +124,9 @@ MUTANTS = [
     ("mvu_tree_gated.sv", "gates[i] <= gen_stage[l-1].gates[2*i]", "gates[i] <= 1'b1", "fixed_lut", 3),
     ("mvu_lane_shift.sv", ".carry(differ)", ".carry(1'b0)", "pot", 2),
     ("mvu_lane_da.sv", "!bank_q, entry_q3", "bank_q, entry_q3", "da_sp2", 4),
+    ("mvu_lane_da.sv", "entry_q[j] ^ code[W_BITS-1]", "entry_q[j]", "da_fixed", 4),
+    ("mvu_join.sv", "SIGNED ? $clog2(IN_MAX) + OWN", "SIGNED ? $clog2(IN_MAX) + OWN - 1", "da_pot", 4),
+    ("mvu_join.sv", "TOP = CHILDREN > 1 &&", "TOP = CHILDREN > 2 &&", "da_pot", 4),
     ("mvu_tree_signed.sv", "signs[2*i] ^ gen_level[l-1].signs[2*i+1]", "signs[2*i+1]", "sp2", 4),
 ]
 
@@ -130,7 +134,8 @@ MUTANTS = [
 @pytest.mark.parametrize(("file", "text", "fault", "lane", "simd"), MUTANTS)
 def test_mvu_lane_tests_find_a_planted_fault(tmp_path, file, text, fault, lane, simd):
     """No correction of the borrow, before and behind the split; a split after 10 products; a top plane that is added;
-    a gate and a carry that are lost; tables loaded where they are read; a sign that is lost.
+    a gate and a carry that are lost; tables loaded where they are read; signs that are lost;
+    a sum too narrow by a bit.
     """
     sources = []
     for source in unit_sources("mvu"):

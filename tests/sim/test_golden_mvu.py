@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from sim.golden.mvu import mvu
+from sim.golden.mvu import da_offset, mvu
 
 
 def test_mvu_multiplies_tokens_with_rows():
@@ -17,3 +17,18 @@ def test_mvu_multiplies_tokens_with_rows():
 def test_mvu_is_exact_for_wide_accumulators():
     x = np.full((1, 4096), -128)
     assert mvu(x, np.full((1, 4096), 16384)).item() == -128 * 16384 * 4096
+
+
+def test_da_offset_sums_the_negative_weights():
+    weight = np.array([[3, -5, 0, 2], [-1, -2, -4, 0], [7, 1, 2, 4], [0, 0, 0, 0], [-64, 64, -64, 1]], dtype=np.int8)
+    offset = da_offset(weight)
+    assert np.array_equal(offset, [5, 7, 0, 0, 128])
+    assert offset.dtype == np.int64 and offset.shape == (5,)
+
+
+def test_da_offset_is_what_unsigned_tables_leave_out():
+    """One input, activations of 3 bits: |w| * (bit ^ (w < 0)) of the planes 1, 2 and -4."""
+    # a = 3 = 011: w = 5: 5 + 10 - 0 = 15 = 3 * 5 - 0; w = -5 inverts to 100: 0 + 0 - 20 = -20 = 3 * -5 - 5
+    # a = -4 = 100: w = 5: 0 + 0 - 20 = -4 * 5 - 0; w = -5 inverts to 011: 5 + 10 - 0 = 15 = -4 * -5 - 5
+    sums = mvu(np.array([[3], [-4]]), np.array([[5], [-5]])) - da_offset(np.array([[5], [-5]]))
+    assert np.array_equal(sums, [[15, -20], [-20, 15]])

@@ -3,10 +3,12 @@
 //   Order of s_axis: tile { group of PE rows { chunk of SIMD inputs { token of the tile }}}; one weight word for each
 //   (tile, group, chunk), held for the tokens of the tile (cfg_tile, the last tile what is left of cfg_tokens). With DA
 //   ceil(SIMD / 4) words for each, of four inputs by PE rows.
-//   m_axis: the PE accumulators of each (tile, group, token).
+//   m_axis: the PE accumulators of each (tile, group, token). With DA each row's sum is short of its offset, the sum of
+//   |w| over its negative weights (sim/golden/mvu.py::da_offset): whoever reads the sums adds it.
 // Lanes    : rows 0..DSP_ROWS-1 on multiplier blocks (two rows share one when W_BITS <= 4 and A_BITS <= 8), then
 //   fixed-point rows on LUTs, then ROWS_POT power-of-two rows, then ROWS_SP2 rows of sums of two powers of two.
-// Overflow : none when every final sum fits ACC_BITS: sums are exact modulo 2^ACC_BITS.
+// Overflow : none when every final sum fits ACC_BITS, with DA without its offset: sums are exact modulo
+//   2^ACC_BITS.
 // Latency  : 3 + clog2(SIMD) (+ 1 when SIMD > 8) clk cycles from a group's last beat to its sums, with T_MAX 1.
 //            Throughput: 1 beat per cycle, no gap between groups, tiles or jobs. Back pressure: full.
 // Resources: see the lanes; T_MAX 1 keeps sums in registers, else 2 * T_MAX * PE * ACC_BITS bits of RAM (partial sums
@@ -61,7 +63,7 @@ module mvu #(
     input  wire logic [WORD_BITS-1:0]      s_axis_weight_tdata,
     input  wire logic                      s_axis_weight_tvalid,
     output logic                           s_axis_weight_tready,
-    // Accumulators, row 0 in the low bits
+    // Accumulators, with DA without the rows' offsets, row 0 in the low bits
     output logic      [PE*ACC_BITS-1:0]    m_axis_tdata,
     output logic                           m_axis_tvalid,
     input  wire logic                      m_axis_tready
@@ -192,7 +194,7 @@ module mvu #(
       localparam int unsigned SHIFT_TOP = W_BITS > 4 ? 14 : 2 ** (W_BITS - 1) - 2;
       localparam int unsigned TOP = s == 0 ? 2 ** (W_BITS - 1) - 1
           : s == 1 ? 2 ** SHIFT_TOP : 2 ** (2 ** (W_BITS / 2) - 1);
-      localparam int unsigned Y_BITS = $clog2(4 * QUADS * TOP * 2 ** (A_BITS - 1) + 1) + 1;
+      localparam int unsigned Y_BITS = $clog2(4 * QUADS * TOP) + A_BITS;
       if (ROWS > 0) begin : gen_rows
         logic [ROWS*Y_BITS-1:0] y_rows;
         mvu_lane_da #(

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // mvu_lane_da: rows of one scheme by distributed arithmetic; weights stay while the tokens of a tile pass.
-//   Four weights of a row make a table of the 16 sums of their subsets. Bit p of the four activations addresses it: that
-//   is the row's sum of plane p over four inputs. Tables are added over the inputs, then the planes with their shifts.
+//   Four weights of a row make a table of 16 entries. Bit p of the four activations addresses it: that is the row's sum
+//   of plane p over four inputs. Tables are added over the inputs, then the planes with their shifts, the top one
+//   negative.
+//   entry[b] = sum over j of |w[j]| * (b[j] ^ (w[j] < 0)) = sum over j of w[j] * b[j], and more by the |w[j]| of the
+//   negative weights: never below 0, so tables and adders have no sign. The planes' shifts add up to
+//   2^0 + .. + 2^(A_BITS-2) - 2^(A_BITS-1) = -1, so
+//     y = w . a - sum of |w| over the row's negative weights, whatever the activations are.
 // Loading  : four weights of every row at a time, 16 cycles each, ceil(SIMD / 4) times; with BANKS 2 while the tokens of
 //   the tile before pass. `ready` tells that the tables are complete, `release_bank` comes with the last beat that reads
 //   them.
-// Limits   : fixed weights >= -(2^(W_BITS-1)-1).
+// Limits   : fixed weights >= -(2^(W_BITS-1)-1); codes of inputs beyond SIMD are 0.
 // Latency  : 2 + levels(ceil(SIMD / 4)) + levels(A_BITS) clk cycles, levels of base RADIX; held while en is low.
 // Resources: LUT RAM for A_BITS * ENTRY_BITS bits a row and four inputs, adders of the entries. W4A8 fixed:
 //   42.2 LUT a MAC on ECP5 (mvu of 4 x 32, tile 256), 18.3 on UltraScale+ (4 x 36; docs/results/lanes.md).
@@ -31,7 +36,8 @@ module mvu_lane_da #(
     // Largest |weight|
     localparam int unsigned TOP = SCHEME == 0 ? 2 ** (W_BITS - 1) - 1
         : SCHEME == 1 ? 2 ** POT_TOP : 2 ** (2 ** M1 - 1),
-    localparam int unsigned Y_BITS = $clog2(4 * QUADS * TOP * 2 ** (A_BITS - 1) + 1) + 1
+    // -2^(A_BITS-1) * 4 * QUADS * TOP fits
+    localparam int unsigned Y_BITS = $clog2(4 * QUADS * TOP) + A_BITS
 ) (
     input  wire logic                     clk,
     input  wire logic                     rst,
@@ -44,12 +50,13 @@ module mvu_lane_da #(
     output logic                          ready,
     input  wire logic                     release_bank,
     input  wire logic [SIMD*A_BITS-1:0]   a,
-    // Row sums w . a, signed, row 0 in the low bits
+    // Row sums, w . a without the row's offset, signed, row 0 in the low bits
     output logic      [ROWS*Y_BITS-1:0]   y
 );
-  localparam int unsigned VALUE_BITS = $clog2(TOP + 1) + 1;
-  localparam int unsigned ENTRY_BITS = $clog2(4 * TOP + 1) + 1;
-  localparam int unsigned PLANE_BITS = $clog2(QUADS * 4 * TOP + 1) + 1;
+  localparam int unsigned VALUE_BITS = $clog2(TOP + 1);
+  localparam int unsigned PAIR_BITS = $clog2(2 * TOP + 1);
+  localparam int unsigned ENTRY_BITS = $clog2(4 * TOP + 1);
+  localparam int unsigned PLANE_BITS = $clog2(QUADS * 4 * TOP + 1);
   localparam int unsigned QUAD_BITS = QUADS > 1 ? $clog2(QUADS) : 1;
   localparam int unsigned ADDR_BITS = BANKS == 2 ? 5 : 4;
   if (W_BITS < 2 || W_BITS > 8 || A_BITS < 2) begin : gen_check_bits
@@ -127,26 +134,24 @@ module mvu_lane_da #(
 
   logic [ROWS*ENTRY_BITS-1:0] word_q;
   for (genvar r = 0; r < ROWS; r++) begin : gen_generator
-    logic [4*VALUE_BITS-1:0] values;
+    logic [3:0][VALUE_BITS-1:0] values;
+    logic [3:0] gates;
     for (genvar j = 0; j < 4; j++) begin : gen_value
       wire [W_BITS-1:0] code = load[(r*4+j)*W_BITS+:W_BITS];
-      mvu_weight #(.W_BITS(W_BITS), .SCHEME(SCHEME)) weight_i (.code, .value(values[j*VALUE_BITS+:VALUE_BITS]));
+      mvu_weight #(.W_BITS(W_BITS), .SCHEME(SCHEME)) weight_i (.code, .magnitude(values[j]));
+      assign gates[j] = entry_q[j] ^ code[W_BITS-1];
     end
-    logic [VALUE_BITS:0] low_q, high_q, low, high;
-    wire signed [VALUE_BITS-1:0] value0 = values[0*VALUE_BITS+:VALUE_BITS];
-    wire signed [VALUE_BITS-1:0] value1 = values[1*VALUE_BITS+:VALUE_BITS];
-    wire signed [VALUE_BITS-1:0] value2 = values[2*VALUE_BITS+:VALUE_BITS];
-    wire signed [VALUE_BITS-1:0] value3 = values[3*VALUE_BITS+:VALUE_BITS];
-    add_pair #(.WIDTH(VALUE_BITS + 1), .TARGET(TARGET)) low_i (
-        .a((VALUE_BITS + 1)'(value0)), .b((VALUE_BITS + 1)'(value1)), .gate_a(entry_q[0]), .gate_b(entry_q[1]), .y(low)
+    logic [PAIR_BITS-1:0] low_q, high_q, low, high;
+    add_pair #(.WIDTH(PAIR_BITS), .TARGET(TARGET)) low_i (
+        .a(PAIR_BITS'(values[0])), .b(PAIR_BITS'(values[1])), .gate_a(gates[0]), .gate_b(gates[1]), .y(low)
     );
-    add_pair #(.WIDTH(VALUE_BITS + 1), .TARGET(TARGET)) high_i (
-        .a((VALUE_BITS + 1)'(value2)), .b((VALUE_BITS + 1)'(value3)), .gate_a(entry_q[2]), .gate_b(entry_q[3]), .y(high)
+    add_pair #(.WIDTH(PAIR_BITS), .TARGET(TARGET)) high_i (
+        .a(PAIR_BITS'(values[2])), .b(PAIR_BITS'(values[3])), .gate_a(gates[2]), .gate_b(gates[3]), .y(high)
     );
     always_ff @(posedge clk) begin
       low_q  <= low;
       high_q <= high;
-      word_q[r*ENTRY_BITS+:ENTRY_BITS] <= ENTRY_BITS'($signed(low_q)) + ENTRY_BITS'($signed(high_q));
+      word_q[r*ENTRY_BITS+:ENTRY_BITS] <= ENTRY_BITS'(low_q) + ENTRY_BITS'(high_q);
     end
   end
 
@@ -186,12 +191,9 @@ module mvu_lane_da #(
           .clk, .en, .x(parts), .y(planes[p*PLANE_BITS+:PLANE_BITS])
       );
     end
-    logic [PLANE_BITS+A_BITS-1:0] sum;
     mvu_join #(.PLANES(A_BITS), .IN_MAX(QUADS * 4 * TOP), .RADIX(RADIX), .TARGET(TARGET)) join_i (
-        .clk, .en, .x(planes), .y(sum)
+        .clk, .en, .x(planes), .y(y[r*Y_BITS+:Y_BITS])
     );
-    assign y[r*Y_BITS+:Y_BITS] = sum[Y_BITS-1:0];
-    wire unused = ^sum;
   end
 endmodule
 `default_nettype wire
