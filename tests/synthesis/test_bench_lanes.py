@@ -7,7 +7,7 @@ import re
 import pytest
 
 from synthesis import bench_lanes
-from synthesis.bench_lanes import Lane, lane_table, lanes, main, markdown, verify
+from synthesis.bench_lanes import Lane, finn_sources, lane_table, lanes, main, markdown, verify
 
 COSTS = {"lut": 10, "lutram": 2, "ff": 7, "dsp": 1, "alu54b": 0, "bram": 0.5}
 
@@ -43,6 +43,8 @@ def test_bench_lanes_table_is_read_back(tmp_path):
     text = markdown(table())
     assert "| xcup | lut_da | pot | 2 x 4 | 1.2 | 0.2 | 0.9 | 0.12 | 0.062 | 1.2 |  | 1,234 |" in text
     assert "FINN+'s mvu: not measured. absent" in text
+    finn = {"per_mac": {"lut": 25.02, "ff": 24.0, "dsp": 1 / 3, "bram": 0}}
+    assert "25.0 LUT, 24.0 FF and 0.33 DSP48E2 a MAC" in markdown(table() | {"finn_mvu": finn})
     columns = [len(re.findall(r"\|", line)) for line in text.splitlines() if line.startswith("|")]
     assert len(set(columns)) == 1
 
@@ -52,3 +54,30 @@ def test_bench_lanes_refuses_bad_input(tmp_path, capsys):
         lane_table(tmp_path / "none.json")
     assert main(["--only", "ecp6"]) == 1
     assert "--only 'ecp6' names no lane, known are ecp5/product/fixed" in capsys.readouterr().err
+
+
+ADD_MULTI = """module add_multi;
+	uwire [SUM_WIDTH-1:0]  sum0;
+	if(L < 1) begin : genTree
+		typedef int unsigned  leaf_load_t[2*N-1];
+		function leaf_load_t init_leaf_loads();
+		endfunction : init_leaf_loads
+		localparam leaf_load_t   LEAF_LOAD = init_leaf_loads();
+	end
+endmodule
+"""
+
+
+def test_bench_lanes_moves_a_function_of_finn(tmp_path):
+    for name, text in (("add_multi.sv", ADD_MULTI), ("mvu.sv", "if(1) begin : blkRecoveryWatch\n"), ("mvu_pkg.sv", "")):
+        (tmp_path / name).write_text(text)
+    *_, adder, mvu = finn_sources(tmp_path, tmp_path / "out")
+    lines = adder.read_text().splitlines()
+    assert sorted(lines) == sorted(ADD_MULTI.splitlines())
+    assert [lines[1].split()[0], lines[4].strip(), lines[5]] == [
+        "typedef", "uwire [SUM_WIDTH-1:0]  sum0;", "\tif(L < 1) begin : genTree",
+    ]  # fmt: skip
+    assert mvu.read_text() == "if(0) begin : blkRecoveryWatch\n"
+    (tmp_path / "add_multi.sv").write_text("module add_multi; endmodule")
+    with pytest.raises(ValueError, match="expected init_leaf_loads and blkRecoveryWatch once"):
+        finn_sources(tmp_path, tmp_path / "out")
