@@ -18,7 +18,7 @@ module bench (
   wire unused = clk | rst;
   assign s_axis_tready = m_axis_tready;
   assign m_axis_tvalid = s_axis_tvalid;
-  add_three #(.WIDTH({w}), .SUBTRACT({subtract}), .TARGET({target})) unit_i (
+  add_three #(.WIDTH({w}), .SUBTRACT({subtract}), .TOP_IS_CARRY({top}), .TARGET({target})) unit_i (
       .a(s_axis_tdata[0+:{w}]), .b(s_axis_tdata[{w}+:{w}]), .c(s_axis_tdata[2*{w}+:{w}]), .y(m_axis_tdata));
 endmodule
 """
@@ -30,7 +30,7 @@ CELLS = [ROOT / "sim" / "cells" / f"{name}.sv" for name in ("LUT6_2", "CARRY8")]
 @pytest.mark.parametrize("width", [1, 4, 17])
 def test_add_three_matches_sum(tmp_path, width, subtract, target):
     bench = tmp_path / "bench.sv"
-    bench.write_text(BENCH.format(w=width, subtract=subtract, target=target))
+    bench.write_text(BENCH.format(w=width, subtract=subtract, top=0, target=target))
     design = Design.build("bench", sources=[*unit_sources("add_three"), *CELLS, bench])
     if width <= 4:
         a, b, c = np.array(list(product(range(2**width), repeat=3))).T
@@ -38,3 +38,13 @@ def test_add_three_matches_sum(tmp_path, width, subtract, target):
         a, b, c = np.random.default_rng(19).integers(0, 2**width, (3, 5000))
     want = (a + b + (-c if subtract else c)) % 2**width
     design.run([Job({"s_axis": fields((a, width), (b, width), (c, width))}, {"m_axis": want})])
+
+
+@pytest.mark.parametrize("target", [0, 2])
+def test_add_three_top_bit_is_a_carry(tmp_path, target):
+    """Five bits: two operands of three, one of four."""
+    bench = tmp_path / "bench.sv"
+    bench.write_text(BENCH.format(w=5, subtract=0, top=1, target=target))
+    design = Design.build("bench", sources=[*unit_sources("add_three"), *CELLS, bench])
+    a, b, c = np.array(list(product(range(8), range(8), range(16)))).T
+    design.run([Job({"s_axis": fields((a, 5), (b, 5), (c, 5))}, {"m_axis": a + b + c})])

@@ -55,7 +55,10 @@ module mvu_join #(
           assign total[SHIFT-1:0] = first[SHIFT-1:0];
           if (CHILDREN == 3) begin : gen_three
             wire [WIDTH-1:0] third = WIDTH'(gen_level[l-1].gen_node[3*i+2].sum);
-            add_three #(.WIDTH(WIDTH), .SUBTRACT(TOP), .TARGET(TARGET)) add_i (
+            // of equal groups of planes; the third reaches SHIFT bits further than the others
+            localparam int unsigned PART_BITS = $clog2(64'(IN_MAX) * (2 ** SHIFT - 1) + 1);
+            localparam bit TOP_IS_CARRY = !SIGNED && WIDTH > PART_BITS + SHIFT;
+            add_three #(.WIDTH(WIDTH), .SUBTRACT(TOP), .TOP_IS_CARRY(TOP_IS_CARRY), .TARGET(TARGET)) add_i (
                 .a(first[BITS-1:SHIFT]), .b(second), .c(third << SHIFT), .y(total[BITS-1:SHIFT])
             );
           end else begin : gen_two
