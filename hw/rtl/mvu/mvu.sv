@@ -96,18 +96,20 @@ module mvu #(
   logic first_q;  // it is the first of a job
   logic [15:0] chunks_q, groups_q, tile_q, tokens_q;
   logic [C_BITS-1:0] chunk_q;
-  logic [15:0] group_q, token_q, tile_base_q;  // token in the job; first token of the tile
+  logic [15:0] group_q, tile_base_q;  // first token of the tile
   logic [T_BITS-1:0] slot_q;  // token in the tile
-  wire  [C_BITS-1:0] chunk_last = C_BITS'((first_q ? cfg_chunks : chunks_q) - 16'd1);
-  wire  [15:0] group_last = (first_q ? cfg_groups : groups_q) - 16'd1;
-  wire  [15:0] token_last = (first_q ? cfg_tokens : tokens_q) - 16'd1;
-  wire  [T_BITS-1:0] slot_last = T_BITS'((first_q ? cfg_tile : tile_q) - 16'd1);
+  wire  [C_BITS-1:0] chunk_next = chunk_q + 1'b1;
+  wire  [15:0] group_next = group_q + 1'b1;
+  wire  [T_BITS-1:0] slot_next = slot_q + 1'b1;
+  logic [15:0] token_next;  // in the job: tile_base_q + slot_q + 1 by one carry chain
+  logic unused_half;
+  assign {token_next, unused_half} = {tile_base_q, 1'b1} + {16'(slot_q), 1'b1};
 
   logic issue, en;
-  wire end_job_tokens = token_q == token_last;
-  wire end_slots = T_MAX == 1 || slot_q == slot_last || end_job_tokens;
-  wire end_chunks = chunk_q == chunk_last;
-  wire end_groups = group_q == group_last;
+  wire end_job_tokens = token_next == (first_q ? cfg_tokens : tokens_q);
+  wire end_slots = T_MAX == 1 || slot_next == T_BITS'(first_q ? cfg_tile : tile_q) || end_job_tokens;
+  wire end_chunks = chunk_next == C_BITS'(first_q ? cfg_chunks : chunks_q);
+  wire end_groups = group_next == (first_q ? cfg_groups : groups_q);
   wire end_tile = end_slots && end_chunks && end_groups;
   always_ff @(posedge clk) begin
     if (issue && first_q) begin
@@ -120,18 +122,14 @@ module mvu #(
       first_q     <= 1'b1;
       chunk_q     <= '0;
       group_q     <= '0;
-      token_q     <= '0;
       tile_base_q <= '0;
       slot_q      <= '0;
     end else if (issue) begin
       first_q <= end_tile && end_job_tokens;
-      slot_q  <= end_slots ? '0 : slot_q + 1'b1;
-      if (end_slots) chunk_q <= end_chunks ? '0 : chunk_q + 1'b1;
-      if (end_slots && end_chunks) group_q <= end_groups ? '0 : group_q + 1'b1;
-      if (!end_slots) token_q <= token_q + 1'b1;
-      else if (!end_tile) token_q <= tile_base_q;
-      else token_q <= end_job_tokens ? '0 : token_q + 1'b1;
-      if (end_tile) tile_base_q <= end_job_tokens ? '0 : token_q + 1'b1;
+      slot_q  <= end_slots ? '0 : slot_next;
+      if (end_slots) chunk_q <= end_chunks ? '0 : chunk_next;
+      if (end_slots && end_chunks) group_q <= end_groups ? '0 : group_next;
+      if (end_tile) tile_base_q <= end_job_tokens ? '0 : token_next;
     end
   end
 
@@ -298,7 +296,7 @@ module mvu #(
           .a(left), .b(right), .gate(1'b1), .invert(negative[r]), .y(sum[r*ACC_BITS+:ACC_BITS])
       );
     end else begin : gen_plain
-      assign sum[r*ACC_BITS+:ACC_BITS] = left + right;
+      assign sum[r*ACC_BITS+:ACC_BITS] = right + left;  // right first: UltraScale+ takes the choice of left along
     end
   end
   wire unused_flags = ^{carry, negative};
@@ -333,7 +331,7 @@ module mvu #(
     // their sum sooner: it comes from the registers that hold the last two sums.
     logic [STAGES-1:0][T_BITS-1:0] slots_q;
     logic [T_BITS-1:0] last_slot_q, older_slot_q;  // of the two beats that read before
-    logic use_last_q, use_older_q;
+    logic [1:0] from_q;  // the sum so far: 0 none, 1 in last_q, 2 in older_q, 3 in the RAM
     logic [PE*ACC_BITS-1:0] word_q, last_q, older_q;
     logic write_q, done_q;
     logic [T_BITS-1:0] write_slot_q;
@@ -342,7 +340,8 @@ module mvu #(
     (* no_rw_check *) logic [PE*ACC_BITS-1:0] sums[T_MAX];
 
     assign en = !(done_q && !done_ready);
-    assign old = sum_begin ? '0 : use_last_q ? last_q : use_older_q ? older_q : word_q;
+    assign old = from_q[1] ? (from_q[0] ? word_q : older_q) : from_q[0] ? last_q : '0;
+    wire unused = sum_begin;
     always_ff @(posedge clk) begin
       if (write_q) sums[write_slot_q] <= last_q;
       if (en) begin
@@ -351,8 +350,8 @@ module mvu #(
         if (valid_q[STAGES-2]) begin
           last_slot_q  <= read_slot;
           older_slot_q <= last_slot_q;
-          use_last_q   <= read_slot == last_slot_q;
-          use_older_q  <= read_slot == older_slot_q;
+          if (begin_q[STAGES-2]) from_q <= 2'd0;
+          else from_q <= read_slot == last_slot_q ? 2'd1 : read_slot == older_slot_q ? 2'd2 : 2'd3;
         end
         write_slot_q <= slots_q[STAGES-1];
         if (sum_valid) begin
