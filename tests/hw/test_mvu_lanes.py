@@ -27,6 +27,7 @@ LANES = {
     "da_fixed": {"PE": 1, "DSP_ROWS": 0, "DA": 1},
     "da_pot": {"PE": 1, "DSP_ROWS": 0, "ROWS_POT": 1, "DA": 1, "DA_BANKS": 2},
     "da_sp2": {"PE": 1, "DSP_ROWS": 0, "ROWS_SP2": 1, "DA": 1, "DA_BANKS": 2, "DA_RADIX": 3},
+    "da_three": {"PE": 1, "DSP_ROWS": 0, "DA": 1, "DA_BANKS": 2, "DA_RADIX": 3},
 }
 SCHEME = {"pot": POT, "sp2": SP2, "da_pot": POT, "da_sp2": SP2}
 
@@ -154,13 +155,13 @@ def test_mvu_lane_tests_find_a_planted_fault(tmp_path, file, text, fault, lane, 
 
 
 @pytest.mark.parametrize(
-    ("lane", "target"),
+    ("lane", "target", "simd"),
     [
-        *[(lane, 1) for lane in ("dsp_pair", "dsp_single")],
-        *product(("fixed_lut", "pot", "sp2", "da_fixed", "da_sp2"), (1, 2)),
+        *product(("dsp_pair", "dsp_single"), (1,), (1, 7)),
+        *product(("fixed_lut", "pot", "sp2", "da_fixed", "da_sp2"), (1, 2), (1, 7)),
+        *product(("da_three", "da_sp2"), (2,), (35,)),  # full adders of three tables
     ],
 )
-@pytest.mark.parametrize("simd", [1, 7])
 def test_mvu_lane_with_device_cells(tmp_path, lane, target, simd):
     """The lanes built from the cells of ECP5 and UltraScale+ (models in sim/cells); CCU2C is Yosys' own model."""
     share = Path(pyosys.__file__).parent / "share" / "ecp5"

@@ -57,7 +57,6 @@ module mvu_lane_da #(
   localparam int unsigned PAIR_BITS = $clog2(2 * TOP + 1);
   localparam int unsigned ENTRY_BITS = $clog2(4 * TOP + 1);
   localparam int unsigned PLANE_BITS = $clog2(QUADS * 4 * TOP + 1);
-  localparam int unsigned QUAD_BITS = QUADS > 1 ? $clog2(QUADS) : 1;
   localparam int unsigned ADDR_BITS = BANKS == 2 ? 5 : 4;
   if (W_BITS < 2 || W_BITS > 8 || A_BITS < 2) begin : gen_check_bits
     $error("mvu_lane_da: W_BITS=%0d must be in 2..8 and A_BITS=%0d at least 2", W_BITS, A_BITS);
@@ -92,15 +91,14 @@ module mvu_lane_da #(
     wire unused = bank_q | ready_q;
   end
 
-  // ---- loader: entry `entry` of quad `quad` in each cycle, written three cycles later
+  // ---- loader: entry `entry` of the selected quad in each cycle, written three cycles later
   logic [3:0] entry_q, entry_q2, entry_q3;
-  logic [QUAD_BITS-1:0] quad_q;
   logic busy_q;  // all quads were taken, their last entries are not yet written
   logic [1:0] end_q;
   logic [QUADS-1:0] select_q, write_q, write_q2;
   wire  step = load_valid && !loaded_q && !busy_q && !reading_q;
   wire  end_quad = step && entry_q == 4'd15;
-  wire  end_load = end_quad && quad_q == QUAD_BITS'(QUADS - 1);
+  wire  end_load = end_quad && select_q[QUADS-1];
   assign load_ready = end_quad;
   assign loading_done = end_q[1];
   always_ff @(posedge clk) begin
@@ -108,7 +106,6 @@ module mvu_lane_da #(
     entry_q3 <= entry_q2;
     if (rst) begin
       entry_q   <= '0;
-      quad_q    <= '0;
       select_q  <= QUADS'(1);
       write_q   <= '0;
       write_q2  <= '0;
@@ -118,8 +115,7 @@ module mvu_lane_da #(
       reading_q <= 1'b0;
     end else begin
       if (step) entry_q <= entry_q + 1'b1;
-      if (end_quad) quad_q <= end_load ? '0 : quad_q + 1'b1;
-      if (end_quad) select_q <= end_load ? QUADS'(1) : select_q << 1;
+      if (end_quad) select_q <= QUADS'({select_q, select_q[QUADS-1]});
       write_q  <= step ? select_q : '0;
       write_q2 <= write_q;
       end_q    <= {end_q[0], end_load};
@@ -142,10 +138,11 @@ module mvu_lane_da #(
       assign gates[j] = entry_q[j] ^ code[W_BITS-1];
     end
     logic [PAIR_BITS-1:0] low_q, high_q, low, high;
-    add_pair #(.WIDTH(PAIR_BITS), .TARGET(TARGET)) low_i (
+    // On UltraScale+ inferred: there a LUT of an adder takes along the whole decoding of one operand
+    add_pair #(.WIDTH(PAIR_BITS), .TARGET(TARGET == 1 ? 1 : 0)) low_i (
         .a(PAIR_BITS'(values[0])), .b(PAIR_BITS'(values[1])), .gate_a(gates[0]), .gate_b(gates[1]), .y(low)
     );
-    add_pair #(.WIDTH(PAIR_BITS), .TARGET(TARGET)) high_i (
+    add_pair #(.WIDTH(PAIR_BITS), .TARGET(TARGET == 1 ? 1 : 0)) high_i (
         .a(PAIR_BITS'(values[2])), .b(PAIR_BITS'(values[3])), .gate_a(gates[2]), .gate_b(gates[3]), .y(high)
     );
     always_ff @(posedge clk) begin
