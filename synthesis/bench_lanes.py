@@ -42,6 +42,7 @@ TARGETS = {"ecp5": 1, "xcup": 2}  # the mvu's TARGET
 SIMD = {"ecp5": 32, "xcup": 36}  # 8 and 9 quads: full trees of two and of three
 ROWS = (2, 4)
 TILE = 256  # tokens of a tile where weights stay
+CHUNKS = 127  # of a row: up to 4,064 inputs on ECP5, 4,572 on UltraScale+
 SCHEMES = {"fixed": FIXED, "pot": POT, "sp2": SP2}
 LUTRAM = {"TRELLIS_DPR16X4": 6}  # sites of a cell; those of UltraScale+ come from yosys.XCUP_CELLS
 FOLDER = ROOT / "build" / "bench_lanes"
@@ -90,7 +91,7 @@ class Lane:
     def params(self, rows: int) -> dict[str, int]:
         """Parameters of the mvu with that many rows."""
         params = {"PE": rows, "SIMD": SIMD[self.target], "A_BITS": A_BITS, "W_BITS": W_BITS, "ACC_BITS": ACC_BITS}
-        params |= {"T_MAX": self.tile, "DSP_ROWS": 0, "TARGET": TARGETS[self.target], "CHUNKS_MAX": 255}
+        params |= {"T_MAX": self.tile, "DSP_ROWS": 0, "TARGET": TARGETS[self.target], "CHUNKS_MAX": CHUNKS}
         params |= {"ROWS_POT": rows * (self.scheme == "pot"), "ROWS_SP2": rows * (self.scheme == "sp2")}
         return params | {key: rows if key == "DSP_ROWS" else value for key, value in self.changes.items()}
 
@@ -117,7 +118,8 @@ def lanes() -> list[Lane]:
         found += [Lane(target, "lut_stream", scheme) for scheme in SCHEMES]
         found += [Lane(target, "lut_da", scheme, TILE, changes=tables) for scheme in SCHEMES]
         found.append(Lane(target, "dsp_pair", "fixed", changes={"DSP_ROWS": 1}))
-        found.append(Lane(target, "dsp_sums", "fixed", changes={"DSP_ROWS": 1, "DSP_SUMS": 1}))
+        sums = {"DSP_ROWS": 1, "DSP_SUMS": 1, "DSP_PACKED": int(target == "ecp5")}  # the pre-adder of a DSP48E2 packs
+        found.append(Lane(target, "dsp_sums", "fixed", changes=sums))
     return found
 
 
@@ -175,7 +177,10 @@ def _job(lane: Lane, params: Mapping[str, int], x: np.ndarray, weight: np.ndarra
     pe, simd = params["PE"], params["SIMD"]
     tokens, groups, chunks = len(x), len(weight) // pe, x.shape[1] // simd
     tile = min(lane.tile, tokens)
-    words = encode(weight, SCHEMES[lane.scheme], W_BITS).reshape(groups, pe, chunks, simd).transpose(0, 2, 1, 3)
+    codes = encode(weight, SCHEMES[lane.scheme], W_BITS)
+    if params.get("DSP_PACKED"):  # the second row of a pair
+        codes[1::2] = (weight[1::2] - (weight[::2] < 0)) % 2**W_BITS
+    words = codes.reshape(groups, pe, chunks, simd).transpose(0, 2, 1, 3)
     if params.get("DA"):  # four inputs a word
         words = words.reshape(groups, chunks, pe, simd // 4, 4).transpose(0, 1, 3, 2, 4)
         words = words.reshape(-1, pe * 4)
