@@ -20,7 +20,7 @@ from sim.toolchain import ROOT, RTL, parameter_args, run_tool, unit_sources, ver
 from sim.verilate import Design, Job, fields, pack
 from synthesis.backends.yosys import synthesize
 
-CELLS = [ROOT / "sim" / "cells" / f"{name}.sv" for name in ("MULT18X18D", "ALU54B", "DSP48E2")]
+CELLS = [ROOT / "sim" / "cells" / f"{name}.sv" for name in ("MULT18X18D", "ALU54B", "DSP48E2", "LUT6_2", "CARRY8")]
 BENCH = """
 module bench (
     input clk, input rst,
@@ -85,13 +85,18 @@ LANES = {
 
 def lane_sources(lane: Lane) -> list[Path]:
     wrapper = unit_sources("dsp48e2_mac" if lane.cascade else "alu54b_mac")
-    return [*wrapper, RTL / "mvu" / "mvu_tree.sv", RTL / "mvu" / f"{lane.name}.sv"]
+    return [
+        *wrapper,
+        *(unit_sources("add_three") if lane.cascade else []),
+        RTL / "mvu" / "mvu_tree.sv",
+        RTL / "mvu" / f"{lane.name}.sv",
+    ]
 
 
 def build(lane: Lane, tmp_path: Path, simd: int, w_bits: int = 4, sources: list[Path] | None = None) -> Design:
     a_bits, x_bits = lane.a_bits(), lane.a_bits() + (not lane.signed)
     levels = int(np.ceil(np.log2(simd)))
-    chains = -(-simd // 8)
+    chains = -(-simd // (12 if lane.cascade else 8))
     y = x_bits + w_bits - 1 + levels
     params = f", .A_SIGNED({int(lane.signed)})"
     ports = ""
@@ -179,14 +184,14 @@ def test_mvu_lane_dsp_narrow_weights(tmp_path, name, w_bits):
 
 
 @pytest.mark.parametrize("name", LANES)
-@pytest.mark.parametrize("simd", [8, 19])
+@pytest.mark.parametrize("simd", [8, 19, 30])
 def test_mvu_lane_dsp_extremes_with_stalls(tmp_path, name, simd):
     jobs = [extremes(LANES[name], simd), random_beats(LANES[name], simd, 500, 7)]
     build(LANES[name], tmp_path, simd).run(jobs, stall=30, seed=11)
 
 
 @pytest.mark.parametrize("name", ["ecp5_cells", "cascade_sum_cells"])
-@pytest.mark.parametrize("simd", [2, 3, 4, 5, 7, 9, 12, 16, 17, 33])
+@pytest.mark.parametrize("simd", [2, 3, 4, 5, 7, 9, 12, 13, 16, 17, 27, 36, 50])
 def test_mvu_lane_dsp_every_shape_keeps_its_latency(tmp_path, name, simd):
     """Chains of all lengths; the bench counts the cycles of the lane's formula."""
     seed = 100 + simd
@@ -214,7 +219,7 @@ FAULTS = [
     ("ecp5_cells", f"{ECP5}.sv", "FIRST + i / 2 - 2", "FIRST + i / 2 - 1"),
     ("ecp5_cells", "alu54b_mac.sv", "11'b0100_011_01_01", "11'b0100_000_01_01"),
     ("cascade_sum_cells", f"{CASCADE}.sv", "{~sum[FIELD-1], sum[FIELD-2:0]}", "sum[FIELD-1:0]"),
-    ("cascade_cells", f"{CASCADE}.sv", "i < SPLIT ? DEPTH - 1 : DEPTH", "DEPTH"),
+    ("cascade_cells", f"{CASCADE}.sv", "DEPTH - (LAST - i / RIPPLE)", "DEPTH"),
     ("cascade_cells", "dsp48e2_mac.sv", "CASCADE ? 3'b001 : 3'b000", "3'b000"),
     ("cascade_sum_cells", "dsp48e2_mac.sv", ".CEP(sum_en)", ".CEP(en)"),
     ("cascade_sum_cells", "dsp48e2_mac.sv", "first_used ? 2'b10 : 2'b01", "first_q[0] ? 2'b10 : 2'b01"),
@@ -262,7 +267,9 @@ MVUS = {
     "ecp5_tile": {"TARGET": 1, "T_MAX": 3, "DSP_ROWS": 2, "ROWS_SP2": 1},
     "ultrascale_totals": {"TARGET": 2, "CHUNKS_MAX": 20},
     "ultrascale_wide": {"TARGET": 2, "CHUNKS_MAX": 20, "SIMD": 17, "PE": 2, "DSP_ROWS": 2},
+    "ultrascale_three_chains": {"TARGET": 2, "CHUNKS_MAX": 20, "SIMD": 36, "PE": 2, "DSP_ROWS": 2},
     "ultrascale_long": {"TARGET": 2},
+    "ultrascale_tile_of_three_chains": {"TARGET": 2, "CHUNKS_MAX": 20, "T_MAX": 3, "SIMD": 25, "PE": 2, "DSP_ROWS": 2},
     "ultrascale_tile": {"TARGET": 2, "CHUNKS_MAX": 20, "T_MAX": 3},
     "ultrascale_single": {"TARGET": 2, "SIMD": 1, "PE": 2, "DSP_ROWS": 2},
 }

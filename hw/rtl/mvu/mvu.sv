@@ -73,7 +73,7 @@ module mvu #(
   localparam bit DSP_CASCADE = DSP_SUMS && TARGET == 2 && SIMD > 1;
   localparam bit DSP_CHAINS = DSP_SUMS && TARGET != 2;
   // These rows come with the sum of all chunks so far
-  localparam bit DSP_TOTALS = DSP_CASCADE && T_MAX == 1 && CHUNKS_MAX * (SIMD < 8 ? SIMD : 8) <= 2047;
+  localparam bit DSP_TOTALS = DSP_CASCADE && T_MAX == 1 && CHUNKS_MAX * (SIMD < 12 ? SIMD : 12) <= 2047;
   localparam int unsigned QUADS = (SIMD + 3) / 4;
   localparam int unsigned DA_STAGES = DA_RADIX == 2 ? 2 + $clog2(QUADS) + $clog2(A_BITS)
       : 2 + (QUADS == 1 ? 0 : QUADS <= 3 ? 1 : QUADS <= 9 ? 2 : QUADS <= 27 ? 3 : QUADS <= 81 ? 4 : 5)
@@ -223,8 +223,9 @@ module mvu #(
     localparam int unsigned ROW_BITS = SIMD * W_BITS;
     if (r < 2 * PAIRS) begin : gen_packed
       if (r % 2 == 0) begin : gen_pair
-        localparam int unsigned Y_BITS = DSP_TOTALS ? 22 + $clog2((SIMD + 7) / 8)
-            : A_BITS + W_BITS - (DSP_CASCADE ? 0 : 1) + $clog2(SIMD);
+        localparam int unsigned CHAINS = (SIMD + 11) / 12;  // of mvu_lane_dsp_cascade
+        localparam int unsigned Y_BITS = !DSP_CASCADE ? A_BITS + W_BITS - 1 + $clog2(SIMD)
+            : (DSP_TOTALS ? 22 : A_BITS + W_BITS + $clog2((SIMD + CHAINS - 1) / CHAINS)) + $clog2(CHAINS);
         logic [Y_BITS-1:0] y0, y1;
         wire [ROW_BITS-1:0] w0 = weight[r*ROW_BITS+:ROW_BITS], w1 = weight[(r+1)*ROW_BITS+:ROW_BITS];
         if (DSP_CASCADE) begin : gen_cascade

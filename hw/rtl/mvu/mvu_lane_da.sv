@@ -12,9 +12,8 @@
 //   them.
 // Limits   : fixed weights >= -(2^(W_BITS-1)-1); codes of inputs beyond SIMD are 0.
 // Latency  : 2 + levels(ceil(SIMD / 4)) + levels(A_BITS) clk cycles, levels of base RADIX; held while en is low.
-// Resources: LUT RAM for A_BITS * ENTRY_BITS bits a row and four inputs, adders of the entries. W4A8 fixed:
-//   42.2 LUT a MAC on ECP5 (mvu of 4 x 32, tile 256), 18.3 on UltraScale+ (4 x 36; docs/results/lanes.md).
-//   ECP5 has 16 words in a LUT RAM, so BANKS 2 doubles it there; UltraScale+ has 32.
+// Resources: LUT RAM for A_BITS * ENTRY_BITS bits a row and four inputs, adders of the entries; LUT a MAC of each
+//   scheme: docs/results/lanes.md. ECP5 has 16 words in a LUT RAM, so BANKS 2 doubles it there; UltraScale+ has 32.
 // Golden   : sim/golden/mvu.py::mvu               Test: tests/hw/test_mvu_lanes.py
 `default_nettype none
 module mvu_lane_da #(

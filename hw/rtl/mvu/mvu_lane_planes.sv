@@ -4,8 +4,8 @@
 //   AND gates); then the W_BITS sums are added with their shifts, the top one subtracted.
 // Limits   : the row sum fits Y_BITS when weights are >= -(2^(W_BITS-1)-1).
 // Latency  : 2 + clog2(SIMD) (+ 1 when SIMD > 8) clk cycles, held while en is low.
-// Resources: about W_BITS * SIMD adders of A_BITS + 1 to A_BITS + clog2(SIMD) bits: W4A8, mvu of
-//   4 x 32, 44.7 LUT and 47 FF a MAC on ECP5, 41.8 LUT on UltraScale+ (docs/results/lanes.md).
+// Resources: about W_BITS * SIMD adders of A_BITS + 1 to A_BITS + clog2(SIMD) bits; LUT a MAC:
+//   docs/results/lanes.md.
 // Golden   : sim/golden/mvu.py::mvu               Test: tests/hw/test_mvu_lanes.py
 `default_nettype none
 module mvu_lane_planes #(

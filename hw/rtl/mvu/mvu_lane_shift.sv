@@ -6,7 +6,7 @@
 //   PoT     : the first adders take the last stage of the shift along (add_select) for every second product.
 //   SP2 W4  : two digits 0, 1, 2 of weight 1 and 4, which a LUT4 a bit selects, and one adder.
 // Latency  : 2 + clog2(SIMD) (+ 1 when SIMD > 8) clk cycles, held while en is low.
-// Resources: W4A8, mvu of 4 x 32: PoT 46.2 LUT and 38 FF a MAC on ECP5, SP2 47.7 and 35 (docs/results/lanes.md).
+// Resources: SIMD - 1 adders and the shifts in front; LUT a MAC of both schemes: docs/results/lanes.md.
 // Golden   : sim/golden/mvu.py::mvu               Test: tests/hw/test_mvu_lanes.py
 `default_nettype none
 module mvu_lane_shift #(
