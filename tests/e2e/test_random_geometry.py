@@ -25,8 +25,8 @@ BOARDS = ("ulx3s_85f", "zcu102", "kv260")
 FOLDINGS = ("any", "any", "rate", "budget")
 IMAGES = 2
 TOLERANCE = 1.1  # of FIFO sizing: every further round is a compilation
-LANES = 64  # most products a cycle of an mvu, so that it compiles in seconds
-CYCLES, DRAWS = 10_000, 50  # foldings are drawn until an image takes no more cycles, so that it is simulated in seconds
+LANES = 64  # products a cycle of an mvu that a drawn folding stays within where it can: they decide the compile time
+CYCLES = 6_000  # of an image that a drawn folding stays within, unless a unit that cannot be folded takes longer
 
 
 @dataclass(frozen=True)
@@ -120,19 +120,31 @@ def integer_network(case: Geometry) -> Any:
     return QuantViT.from_float(tensors, dims, bits, case.recipe, images, search_steps=4).integer()
 
 
-def shapes(mvu: Any) -> list[int]:
-    """Every PE that an mvu can have."""
+def shapes(mvu: Any, cycles: int) -> dict[int, list[int]]:
+    """PE -> every SIMD with which an mvu takes at most `cycles` an image and stays within LANES.
+
+    Where LANES are too few for that: twice the fewest products a cycle that do it.
+    """
     from synthesis import fold
     from synthesis.ops.mvu import lane_order
 
-    possible = []
+    possible: dict[tuple[int, int], int] = {}
     for pe in fold.divisors(mvu.get_nodeattr("rows")):
         try:
             lane_order(mvu.schemes(), pe)
         except ValueError:
             continue
-        possible.append(pe)
-    return possible
+        mvu.set_nodeattr("PE", pe)
+        for simd in range(1, min(mvu.get_nodeattr("k"), LANES) + 1):
+            mvu.set_nodeattr("SIMD", simd)
+            if mvu.get_exp_cycles() <= cycles:
+                possible[pe, simd] = pe * simd
+    most = max(LANES, 2 * min(possible.values()))
+    by_pe: dict[int, list[int]] = {}
+    for (pe, simd), lanes in possible.items():
+        if lanes <= most:
+            by_pe.setdefault(pe, []).append(simd)
+    return by_pe
 
 
 def random_folding(case: Geometry, model: Any, board: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -145,28 +157,26 @@ def random_folding(case: Geometry, model: Any, board: dict[str, Any]) -> dict[st
     from synthesis import fold
 
     rng = np.random.default_rng([case.seed, 1])
+    cycles = max(CYCLES, *node_cycles(model))
     config: dict[str, dict[str, Any]] = {"Defaults": {}}
     for node in model.graph.node:
         inst = getCustomOp(node)
         if fold.kind(inst) == "VitrailMvu":
-            for _ in range(DRAWS):
-                simd = int(rng.integers(1, min(inst.get_nodeattr("k"), LANES) + 1))
-                most = LANES // simd
-                pe = int(rng.choice([pe for pe in shapes(inst) if pe <= most] or shapes(inst)[:1]))
-                inst.set_nodeattr("PE", pe)
-                inst.set_nodeattr("SIMD", simd)
-                if inst.get_exp_cycles() <= CYCLES:
-                    break
+            possible = shapes(inst, cycles)
+            pe = int(rng.choice(list(possible)))
+            simd = int(rng.choice(possible[pe]))
+            inst.set_nodeattr("PE", pe)
             tile = int(rng.integers(2, inst.get_nodeattr("tokens") + 2)) if rng.random() < 0.4 else 1
             dsp_rows = int(rng.integers(0, inst.lanes()["fixed"] + 1))
             config[node.name] = {"PE": pe, "SIMD": simd, "tile": tile, "dsp_rows": dsp_rows}
             config[node.name]["target"] = fold.target_of(board)
         elif fold.kind(inst) == "VitrailMatmul":
-            for _ in range(DRAWS):
-                inst.set_nodeattr("SIMD", int(rng.integers(1, min(inst.contraction, 16) + 1)))
-                if inst.get_exp_cycles() <= CYCLES:
-                    break
-            config[node.name] = {"SIMD": inst.get_nodeattr("SIMD")}
+            quick = []
+            for simd in range(1, inst.contraction + 1):
+                inst.set_nodeattr("SIMD", simd)
+                if inst.get_exp_cycles() <= cycles:
+                    quick.append(simd)
+            config[node.name] = {"SIMD": int(rng.choice(quick[:16]))}
     return config
 
 
@@ -215,8 +225,8 @@ def check(case: Geometry, folder: Path) -> None:
     from synthesis.lower import edge_names, execute, lower
 
     def compiled(rtl: Path) -> Design:
-        """One build for sizing and comparison, quick to make: few images run on it."""
-        return Network(rtl).build(probe=True, level="-O0")
+        """One build for sizing and comparison; -Og compiles in two thirds of -O1's time and runs nearly as fast."""
+        return Network(rtl).build(probe=True, level="-Og")
 
     dims = case.dims
     shape = (dims.image_size, dims.image_size, dims.channels)
@@ -246,6 +256,7 @@ def check(case: Geometry, folder: Path) -> None:
     assert comparison.first is None, comparison.first
     assert comparison.mismatches == 0 and comparison.values_compared == sum(codes.size for codes in edges.values())
     assert set(rtl.order) == set(edges)
+    print(f"{comparison.values_compared} codes on {len(edges)} edges equal; FIFOs sized in {sizing.rounds} rounds")
 
 
 def run(case: Geometry, folder: Path) -> None:
@@ -260,6 +271,19 @@ def run(case: Geometry, folder: Path) -> None:
 @pytest.mark.parametrize("seed", SMALL_SEEDS)
 def test_small_geometry_matches_golden_on_every_edge(seed: int, tmp_path: Path) -> None:
     run(draw(seed, small=True), tmp_path)
+
+
+def test_seeds_cover_widths_schemes_boards_and_foldings() -> None:
+    cases = [draw(seed) for seed in range(1, 21)]
+    assert {case.weight_bits for case in cases} == {case.activation_bits for case in cases} == set(range(2, 9))
+    assert {(case.recipe.scheme, case.recipe.mixed_layers) for case in cases} == {
+        (scheme, layers) for scheme in ("pot", "sp2", "fixed") for layers in ("mlp", "all")
+    }
+    assert {case.board for case in cases} == set(BOARDS) and {case.folding for case in cases} == set(FOLDINGS)
+    assert {case.dims.num_heads for case in cases} == {1, 2, 3, 4}
+    assert {case.dims.depth for case in cases} == {1, 2, 3}
+    assert {case.dims.mlp_dim // case.dims.embed_dim for case in cases} == {2, 3, 4}
+    assert min(case.dims.tokens for case in cases) == 5 and max(case.dims.tokens for case in cases) == 50
 
 
 @pytest.mark.slow
