@@ -12,12 +12,13 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from synthesis import bench_lanes
 from synthesis.backends import yosys
-from synthesis.build import ROOT, write_json, write_text
+from synthesis.build import ROOT, git_hash, write_json, write_text
 
 ROWS = 8
 TARGET = "xcup"
@@ -90,8 +91,8 @@ def fill(dsp_lanes: Mvu, lut_lanes: Mvu | None, lut: int, dsp: int) -> Point:
     return Point(name, (first, second), macs, used)
 
 
-def markdown(mvus: list[Mvu], points: list[Point], lut: int, dsp: int) -> str:
-    """docs/results/zcu102_mixed.md."""
+def markdown(mvus: list[Mvu], points: list[Point], lut: int, dsp: int, measured: str) -> str:
+    """docs/results/zcu102_mixed.md; measured: commit, day and machine."""
     alone, mixed = points[0], points[1:]
     fixed = max((p for p in mixed if p.name.endswith("fixed")), key=lambda p: p.macs)
     shift = max((p for p in mixed if not p.name.endswith("fixed")), key=lambda p: p.macs, default=None)
@@ -99,16 +100,16 @@ def markdown(mvus: list[Mvu], points: list[Point], lut: int, dsp: int) -> str:
     if shift is not None:
         schemes = f"""- With LUT lanes of **PoT or SP2** rows instead: {shift.macs:,} at best
   ({shift.macs / alone.macs:.2f} times; {shift.name}). The scheme changes the number by
-{shift.macs / fixed.macs - 1:+.1%} against fixed-point rows."""
+  {shift.macs / fixed.macs - 1:+.1%} against fixed-point rows."""
     text = f"""# DSP and LUT lanes together in the ZCU102 budget of Auto-ViT-Acc
 
 Multiply-accumulates of a cycle, W4A8 (4-bit weights, 8-bit activations), that {BUDGET["lut"]:,} LUTs and
 {BUDGET["dsp"]:,} DSP48E2 hold, the published size of Auto-ViT-Acc's mixed design on this board.
-{KEPT:.0%} of the LUTs are kept for everything beside the
-mvus, which leaves {lut:,}.
+{KEPT:.0%} of the LUTs are kept for everything beside the mvus, which leaves {lut:,}.
 
     make design-point
 
+{measured}.
 Yosys' counts ({yosys.version()}, synth_xilinx -family xcup), LUT sites as synthesis/backends/yosys.py defines them;
 nothing is placed or routed, and whether a device this full meets its clock is open. An mvu is measured whole; several
 of them are that number times, which is the only extrapolation. Only whole mvus count, so some blocks stay unused.
@@ -135,9 +136,9 @@ of them are that number times, which is the only extrapolation. Only whole mvus 
     text += f"""
 ## The mvus
 
-{ROWS} rows x {bench_lanes.SIMD[TARGET]} inputs, 24-bit sums. `{DSP_LANE}`: two rows share a
-DSP48E2 and are summed inside
-it. `lut_da`: distributed arithmetic, a weight stays for a tile of tokens. `lut_stream`: weights change every cycle.
+{ROWS} rows x {bench_lanes.SIMD[TARGET]} inputs, 24-bit sums. `{DSP_LANE}`: two rows share a DSP48E2 and are summed
+inside it. `lut_da`: distributed arithmetic, a weight stays for a tile of tokens. `lut_stream`: weights change every
+cycle.
 
 | lane | rows | tile | MAC per cycle | LUT | LUT per MAC | FF | DSP | RAMB36 |
 |---|---|---|---|---|---|---|---|---|
@@ -156,6 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--lut", type=int, default=BUDGET["lut"], help="LUTs of the budget")
     parser.add_argument("--dsp", type=int, default=BUDGET["dsp"], help="multiplier blocks of the budget")
     parser.add_argument("--only", default="", help="lanes to measure, such as lut_da/fixed; all without it")
+    parser.add_argument("--machine", default="", help="what the machine is, for the report")
     parser.add_argument("--results", type=Path, default=RESULTS, help="file that takes the report")
     options = parser.parse_args(arguments)
     if options.lut < 1 or options.dsp < 1:
@@ -180,7 +182,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lut, dsp = round(options.lut * (1 - KEPT)), options.dsp
     points = [fill(mvus[0], None, lut, dsp), *(fill(mvus[0], mvu, lut, dsp) for mvu in mvus[1:])]
     write_json(ROOT / "build" / "design_point.json", content(mvus, points, lut, dsp))
-    write_text(options.results, markdown(mvus, points, lut, dsp))
+    measured = ", ".join(filter(None, [f"{date.today()}, commit {git_hash()}", options.machine]))
+    write_text(options.results, markdown(mvus, points, lut, dsp, measured))
     for point in points:
         print(f"{point.name}: {point.macs:,} MAC per cycle, {point.macs / points[0].macs:.2f} times DSP lanes alone")
     print(f"results: {options.results}")
