@@ -58,7 +58,6 @@ def size_fifos(
     target: int,
     report: Callable[[str], None] = print,
     build: Callable[[Path], Design] | None = None,
-    tolerance: float = TOLERANCE,
 ) -> Sizing:
     """Size the FIFOs and write the final design.
 
@@ -69,7 +68,6 @@ def size_fifos(
         target: See generate.
         report: Told about each round.
         build: Compiles the design in a folder; None compiles as step sim does.
-        tolerance: Cycles of an image over those with large FIFOs at which depths are good enough.
 
     Raises:
         RuntimeError: a simulation failed, or the depths do not converge.
@@ -94,7 +92,7 @@ def size_fifos(
             full = [name for name in edges if found[name] >= depths[name]]
         except DeadlockError:
             cycles, full = 0, list(edges)
-        if 0 < cycles <= fastest * tolerance:
+        if 0 < cycles <= fastest * TOLERANCE:
             bits = sum(depths[name] * edges[name]["element_bits"] * edges[name]["elements"] for name in edges)
             latency = result.last["m_axis"][0] + 1
             return Sizing(depths, fastest, cycles, latency, round_number, bits, SEED)
