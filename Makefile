@@ -74,6 +74,8 @@ bench-assignment: data ## compare the rules that choose the shift-add rows of MO
 	@$(PY) -m models.bench_assignment --model '$(MODEL)' $(ARGS)
 bench-mvu: venv ## an mvu of 16 x 16 with sums inside the DSP blocks, placed and routed on an ECP5-85
 	@$(PY) -m synthesis.bench_mvu $(ARGS)
+calibrate: venv ## fit the cost model of folding to Yosys runs of random units, and report its error on others
+	@$(PY) -m synthesis.calibrate --workers '$(WORKERS)' $(ARGS)
 bench-lanes: venv ## cost of a MAC on each lane of the mvu, verified and synthesized for ECP5 and UltraScale+
 	@$(PY) -m synthesis.bench_lanes --workers '$(WORKERS)' $(ARGS)
 sweep: ## train, measure and synthesize the design points of synthesis/sweeps/MODEL.yaml, on WORKERS processes; resumes
@@ -133,5 +135,5 @@ $(VENV)/.sysroot: | $(VENV)/.installed
 	  || { echo "venv: lz4.h or zlib.h is missing (waveforms need them). On Debian: sudo apt-get install liblz4-dev zlib1g-dev" >&2; exit 1; }
 	@rm -rf $(VENV)/debs; touch $@
 
-.PHONY: bitstream train export estimate explore design-point rtl lint sim synth pnr report view flash run bench sweep bench-qat bench-assignment bench-lanes bench-mvu test test-slow check \
+.PHONY: bitstream train export estimate explore design-point rtl lint sim synth pnr report view flash run bench sweep bench-qat bench-assignment bench-lanes bench-mvu calibrate test test-slow check \
   list-models list-boards venv data clean help tools

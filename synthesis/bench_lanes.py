@@ -32,7 +32,6 @@ from sim.golden.reorder import grouped_index
 from sim.toolchain import ROOT, content_hash, unit_sources
 from sim.verilate import Design, Job, pack
 from synthesis.backends import yosys
-from synthesis.backends.carry_ends import free_carry_ends
 from synthesis.backends.process import run_tool
 from synthesis.backends.yosys import FLOWS
 
@@ -230,16 +229,11 @@ def measure(lane: Lane, rows: int) -> dict[str, float]:
 
 
 def trellis_comb(netlist: Path, log: Path) -> int:
-    """Let nextpnr pack a netlist, its carry chains without useless ends, and read its number of LUT sites."""
+    """Let nextpnr pack a netlist and read its number of LUT sites."""
     from synthesis.backends.nextpnr import nextpnr_command
 
-    design = json.loads(netlist.read_text())
-    free_carry_ends(design["modules"]["mvu"])
-    ends = netlist.with_name("ends.json")
-    ends.write_text(json.dumps(design))
-    command = [*nextpnr_command(), "--85k", "--package", "CABGA381", "--json", ends.name, "--pack-only"]
+    command = [*nextpnr_command(), "--85k", "--package", "CABGA381", "--json", netlist.name, "--pack-only"]
     run_tool([*command, "--out-of-context"], log, netlist.parent, "nextpnr: packing of a lane")
-    ends.unlink()
     text = log.read_text()
     counts = [re.search(rf"{kind}:\s*(\d+)/", text) for kind in ("TRELLIS_COMB", "TRELLIS_RAMW")]
     if counts[0] is None or counts[1] is None:

@@ -174,7 +174,8 @@ def make_build(options: argparse.Namespace, display: Display) -> Build:
     from synthesis.ratio import with_ratio
 
     board = load_board(options.board)
-    config = with_ratio(parse_model_name(options.model), board)
+    fraction = parse_fraction(options.fraction)
+    config = with_ratio(parse_model_name(options.model), board, fraction)
     fps = None
     if options.fps:
         try:
@@ -185,7 +186,6 @@ def make_build(options: argparse.Namespace, display: Display) -> Build:
             raise ValueError(
                 f"FPS={options.fps!r} is not a number above zero; expected images per second, such as FPS=1000"
             ) from None
-    fraction = parse_fraction(options.fraction)
     if options.lanes not in LANES:
         raise ValueError(f"unknown LANES={options.lanes!r}; expected one of {', '.join(LANES)}")
     reference = Path(options.reference) if options.reference else None

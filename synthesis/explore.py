@@ -23,7 +23,7 @@ from synthesis.ops.base import int_type
 
 SEED = 1
 SHOWN = 10
-WIDTH = 125  # of the table where no terminal says how wide it may be
+WIDTH = 140  # of the table where no terminal says how wide it may be
 
 
 @dataclass(frozen=True)
@@ -157,11 +157,14 @@ def explore(
 
 
 def lane_rows(model: ModelWrapper, folding: fold.Folding) -> dict[str, int]:
-    """MACs of a cycle by lane: fixed-point rows on multiplier blocks and on LUTs, shift-add rows on LUTs."""
-    counts = {"dsp": 0, "lut_fixed": 0, "lut_shift_add": 0}
+    """MACs of a cycle by lane: on multiplier blocks; on LUTs fixed-point and shift-add rows, and all rows in tables."""
+    counts = {"dsp": 0, "lut_fixed": 0, "lut_shift_add": 0, "lut_da": 0}
     for node in model.graph.node:
         entry = folding.config.get(node.name, {})
         if "PE" not in entry:
+            continue
+        if entry["da"]:
+            counts["lut_da"] += entry["PE"] * entry["SIMD"]
             continue
         inst = getCustomOp(node)
         fixed = int((inst.schemes()[: entry["PE"]] == FIXED).sum())
@@ -178,7 +181,7 @@ def show(designs: list[Design], name: str, board: dict[str, Any], out: Console) 
         title=f"{name} on {board['name']}: best designs first; all figures are estimates", title_justify="left"
     )
     heads = ("weights", "shift-add rows", "lanes", "cycles", "images/s", "MAC/cycle", "on DSP", "fixed on LUT")
-    heads += ("shift-add", "LUT", "DSP", "BRAM", "fits")
+    heads += ("shift-add", "in tables", "LUT", "DSP", "BRAM", "fits")
     for head in heads:
         table.add_column(head, justify="left" if head in ("shift-add rows", "lanes", "fits") else "right")
     for design in designs[:SHOWN]:
@@ -197,16 +200,17 @@ def show(designs: list[Design], name: str, board: dict[str, Any], out: Console) 
     best = designs[0]
     table.add_section()
     budget = (f"{best.folding.available[key]:,}" for key in fold.RESOURCES)
-    table.add_row("budget", *[""] * 8, *budget, "")
+    table.add_row("budget", *[""] * 9, *budget, "")
     if not out.is_terminal:
         out.width = max(out.width, WIDTH)
     out.print(table)
     units = Table(title="the best design, mvu and matmul", title_justify="left")
-    for head in ("unit", "PE", "SIMD", "rows on DSP"):
+    for head in ("unit", "PE", "SIMD", "rows on DSP", "tokens of a table"):
         units.add_column(head, justify="left" if head == "unit" else "right")
     for unit, entry in best.folding.config.items():
         if unit != "Defaults":
-            units.add_row(unit, *(str(entry.get(key, "-")) for key in ("PE", "SIMD", "dsp_rows")))
+            tile = str(entry["tile"]) if entry.get("da") else "-"
+            units.add_row(unit, *(str(entry.get(key, "-")) for key in ("PE", "SIMD", "dsp_rows")), tile)
     out.print(units)
     for note in best.folding.notes:
         out.print(note)

@@ -4,7 +4,8 @@
 Units other than mvu and matmul move one element a cycle, so they set the fastest useful image time. For a given image
 time every mvu and matmul takes its cheapest form that is fast enough; the search is for the shortest image time whose
 estimated resources fit. Fixed-point rows run on multiplier blocks, in pairs where they pack, or on LUTs; shift-add rows
-run on LUTs.
+run on LUTs. There weights change every cycle (bit planes, shift-add), or stay in tables while the tokens of a tile pass
+(distributed arithmetic), whichever is estimated to be cheaper.
 """
 
 import bisect
@@ -20,13 +21,17 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
 from quant.schemes import FIXED
+from sim.golden.mvu import da_offset
+from synthesis.cost import BRAM_BITS, Cost, family, module_cost
 from synthesis.finn_env import load_finn
-from synthesis.ops.base import BRAM_BITS, Cost, ecp5, fifo_cost
+from synthesis.ops.base import int_type
 from synthesis.ops.mvu import lane_order
 
 ops = load_finn()
 
 RESOURCES = ("lut", "dsp", "bram")
+# Attributes of an mvu that a folding sets
+MVU_FOLDING = ("PE", "SIMD", "tile", "dsp_rows", "da")
 # Prices in LUTs of a multiplier block and of a block RAM that the search tries.
 PRICES = (0, 5, 10, 20, 40, 60, 80, 100, 120, 160, 200, 300, 500, 1000)
 RESOURCE_NAMES = {"lut": "LUT", "dsp": "DSP", "bram": "block RAM (18 kbit)"}
@@ -62,7 +67,7 @@ class Folding:
 
 def target_of(board: dict[str, Any]) -> int:
     """TARGET parameter of the multiplier wrappers: 1 ECP5, 2 UltraScale+, 0 others."""
-    if ecp5(board["part"]):
+    if family(board["part"]) == "ecp5":
         return 1
     return 2 if re.match(r"xc(zu|au|k26|[kv]u\d+p)", board["part"].lower()) else 0
 
@@ -96,13 +101,15 @@ def check_fps(fps: float, clock_mhz: float) -> int:
 
 @dataclass(frozen=True)
 class Option:
-    """One folding of an mvu (PE, SIMD, fixed rows on multiplier blocks) or matmul (SIMD)."""
+    """One folding of an mvu (PE, SIMD, fixed rows on multiplier blocks, tile, tables) or matmul (SIMD)."""
 
     pe: int
     simd: int
     dsp_rows: int
     cycles: int
     cost: Cost
+    tile: int = 1
+    da: int = 0
 
 
 def divisors(number: int) -> list[int]:
@@ -111,16 +118,19 @@ def divisors(number: int) -> list[int]:
     return sorted({*small, *(number // d for d in small)})
 
 
-def mvu_options(inst: Any, fpgapart: str, lanes: str = "all") -> list[Option]:
+def mvu_options(inst: Any, requant: Any, fpgapart: str, lanes: str = "all") -> list[Option]:
     """Foldings of an mvu: PE divides the rows and sees one mix of schemes in all groups, SIMD divides k.
 
     The fixed rows of an option run all on multiplier blocks or, with lanes "all", all on LUTs; the search moves single
-    rows afterwards.
+    rows afterwards. With lanes "all" there is distributed arithmetic, too, with one tile or two. Costs are those of the
+    mvu and of the requant behind it.
 
     Raises:
         ValueError: lanes is "dsp" and rows are shift-add.
     """
-    saved = {name: inst.get_nodeattr(name) for name in ("PE", "SIMD", "dsp_rows")}
+    saved = {name: inst.get_nodeattr(name) for name in MVU_FOLDING}
+    inst.set_nodeattr("da", 0)
+    inst.set_nodeattr("tile", 1)
     schemes = inst.schemes()
     if lanes == "dsp" and (schemes != FIXED).any():
         raise ValueError(
@@ -140,10 +150,33 @@ def mvu_options(inst: Any, fpgapart: str, lanes: str = "all") -> list[Option]:
             cycles = inst.get_exp_cycles()
             for dsp_rows in (fixed,) if lanes == "dsp" or not fixed else (0, fixed):
                 inst.set_nodeattr("dsp_rows", dsp_rows)
-                options.append(Option(pe, simd, dsp_rows, cycles, _with_latch(inst, fpgapart)))
+                options.append(Option(pe, simd, dsp_rows, cycles, pair_cost(inst, requant, fpgapart)))
+            if lanes == "all":
+                options += da_options(inst, requant, fpgapart)
     for name, value in saved.items():
         inst.set_nodeattr(name, value)
     return options
+
+
+def da_options(inst: Any, requant: Any, fpgapart: str) -> list[Option]:
+    """Distributed arithmetic for the PE and SIMD that an mvu has: a tile of all tokens, or of half of them."""
+    tokens, pe, simd = (inst.get_nodeattr(name) for name in ("tokens", "PE", "SIMD"))
+    inst.set_nodeattr("da", 1)
+    inst.set_nodeattr("dsp_rows", 0)
+    options = []
+    for tile in sorted({tokens, math.ceil(tokens / 2)} - {1}) if simd > 1 else ():
+        inst.set_nodeattr("tile", tile)
+        options.append(Option(pe, simd, 0, inst.get_exp_cycles(), pair_cost(inst, requant, fpgapart), tile, 1))
+    inst.set_nodeattr("da", 0)
+    inst.set_nodeattr("tile", 1)
+    return options
+
+
+def pair_cost(mvu: Any, requant: Any, fpgapart: str) -> Cost:
+    """Cost of an mvu and of the requant behind it, which gets the mvu's PE and tile."""
+    for name in ("PE", "tile"):
+        requant.set_nodeattr(name, mvu.get_nodeattr(name))
+    return mvu.cost(fpgapart) + requant.cost(fpgapart)
 
 
 def matmul_options(inst: Any, fpgapart: str) -> list[Option]:
@@ -167,12 +200,6 @@ def _same_mix(schemes: np.ndarray, pe: int) -> bool:
     return True
 
 
-def _with_latch(inst: Any, fpgapart: str) -> Cost:
-    """Cost of an mvu with the registers of PE accumulators in the requant behind it."""
-    cost = inst.cost(fpgapart)
-    return Cost(cost.lut + (inst.get_nodeattr("PE") - 1) * inst.get_nodeattr("acc_bits"), cost.dsp, cost.bram)
-
-
 class _Search:
     """Options of all units of one graph on one board.
 
@@ -191,19 +218,24 @@ class _Search:
         self.options: dict[str, list[Option]] = {}
         base = dict.fromkeys(RESOURCES, 0)
         slowest: dict[str, int] = {}
+        self.behind = {
+            name: requant_behind(model, inst) for name, inst in self.insts.items() if kind(inst) == "VitrailMvu"
+        }
+        paired = {requant.onnx_node.name for requant in self.behind.values()}
         for name, inst in self.insts.items():
             if kind(inst) == "VitrailMvu":
                 inst.set_nodeattr("target", target_of(board))
-                self.options[name] = mvu_options(inst, self.part, lanes)
+                inst.set_nodeattr("dsp_sums", int(board["dsp_sums"]))
+                self.options[name] = mvu_options(inst, self.behind[name], self.part, lanes)
             elif kind(inst) == "VitrailMatmul":
                 self.options[name] = matmul_options(inst, self.part)
             else:
-                cost = inst.cost(self.part)
+                cost = Cost() if name in paired else inst.cost(self.part)
                 for key in RESOURCES:
                     base[key] += getattr(cost, key)
                 slowest[name] = inst.get_exp_cycles()
         for inst in self.insts.values():
-            cost = fifos_cost(inst)
+            cost = fifos_cost(inst, self.part)
             base["lut"] += cost.lut
             base["bram"] += cost.bram
         self.base = base
@@ -219,7 +251,8 @@ class _Search:
         for name, options in self.options.items():
             shaped: dict[tuple[int, int], list[Option]] = {}
             for option in options:
-                shaped.setdefault((option.pe, option.simd), []).append(option)
+                if not option.da:
+                    shaped.setdefault((option.pe, option.simd), []).append(option)
             for shape, pair in shaped.items():
                 if len(pair) == 2:
                     self.ends[(name, *shape)] = (pair[0], pair[1])
@@ -228,21 +261,21 @@ class _Search:
         self.possible = [key for key in RESOURCES if self.least(key) <= self.available[key]]
 
     def least(self, key: str) -> int:
-        """Resources that no folding goes below, lanes on multiplier blocks not counted."""
+        """Resources that no folding goes below; multiplier blocks of the lanes are not counted, they may be on LUTs."""
         used = self.base[key]
         for name, table in self.table.items():
-            counts = key != "dsp" or kind(self.insts[name]) != "VitrailMvu"
-            used += int(table[:, 1 + RESOURCES.index(key)].min()) if counts else 0
+            lanes = key == "dsp" and name in self.behind
+            used += self.behind[name].cost(self.part).dsp if lanes else int(table[:, 1 + RESOURCES.index(key)].min())
         return used
 
     def limits(self, fraction: float | None) -> tuple[dict[str, int], list[str]]:
-        """The budget; a fraction of the blocks goes to the lanes alone where the other units need more than that."""
+        """The budget; a fraction that is small beside what the other units need goes to the lanes on top of these."""
         available, notes = budget(self.board, fraction), []
         whole = budget(self.board)
         for key in ("dsp", "bram") if fraction is not None else ():
             others, share = self.least(key), available[key]
-            if share < others <= whole[key]:
-                available[key] = min(whole[key], others + share)
+            if share < 2 * others and others <= whole[key]:
+                available[key] = max(share, min(whole[key], others + min(share, others)))
                 notes.append(
                     f"FRACTION={fraction:g} is {share} {RESOURCE_NAMES[key]}, but the slowest folding needs {others}"
                     f"{' beside its lanes' if key == 'dsp' else ''}; folding may use {available[key]}"
@@ -283,17 +316,23 @@ class _Search:
 
     def settle(self, chosen: dict[str, Option]) -> dict[str, Option]:
         """Give the multiplier blocks to fixed rows where a block saves most LUTs; the other fixed rows go to LUTs."""
-        ends = {name: both for name, o in chosen.items() if (both := self.ends.get((name, o.pe, o.simd))) is not None}
-        left = self.available["dsp"] - self.base["dsp"]
-        left -= sum(option.cost.dsp for name, option in chosen.items() if name not in ends)
+        ends = {
+            name: both
+            for name, o in chosen.items()
+            if not o.da and (both := self.ends.get((name, o.pe, o.simd))) is not None
+        }
         chosen = chosen | {name: on_luts for name, (on_luts, _) in ends.items()}
-        saved = {name: (luts.cost.lut - dsps.cost.lut) / dsps.cost.dsp for name, (luts, dsps) in ends.items()}
+        left = self.available["dsp"] - self.base["dsp"] - sum(option.cost.dsp for option in chosen.values())
+        saved = {
+            name: (luts.cost.lut - dsps.cost.lut) / (dsps.cost.dsp - luts.cost.dsp)
+            for name, (luts, dsps) in ends.items()
+        }
         for name in sorted((name for name in ends if saved[name] > 0), key=lambda name: -saved[name]):
             on_luts, on_dsps = ends[name]
             step = 2 if self.insts[name].packs() else 1
             rows = min(on_dsps.dsp_rows, step * max(0, left // on_luts.simd))
             chosen[name] = on_dsps if rows == on_dsps.dsp_rows else self.partly(name, on_luts, rows)
-            left -= chosen[name].cost.dsp
+            left -= chosen[name].cost.dsp - on_luts.cost.dsp
         return chosen
 
     def partly(self, name: str, option: Option, rows: int) -> Option:
@@ -301,7 +340,8 @@ class _Search:
         key = (name, option.pe, option.simd, rows)
         if key not in self.partial:
             self.apply(self.insts[name], replace(option, dsp_rows=rows))
-            self.partial[key] = replace(option, dsp_rows=rows, cost=_with_latch(self.insts[name], self.part))
+            cost = pair_cost(self.insts[name], self.behind[name], self.part)
+            self.partial[key] = replace(option, dsp_rows=rows, cost=cost)
         return self.partial[key]
 
     def apply(self, inst: Any, option: Option) -> None:
@@ -309,7 +349,8 @@ class _Search:
         inst.set_nodeattr("SIMD", option.simd)
         if kind(inst) == "VitrailMvu":
             inst.set_nodeattr("PE", option.pe)
-            inst.set_nodeattr("dsp_rows", option.dsp_rows)
+            for name in ("tile", "dsp_rows", "da"):
+                inst.set_nodeattr(name, getattr(option, name))
 
     def fits(self, cycles: int) -> bool:
         """True when a folding for this image time is within the budget."""
@@ -330,13 +371,14 @@ def kind(inst: Any) -> str:
     return inst.onnx_node.op_type.removesuffix("_rtl")
 
 
-def fifos_cost(inst: Any) -> Cost:
+def fifos_cost(inst: Any, fpgapart: str) -> Cost:
     """Estimate of the FIFOs behind a node: branches hold about an image, other edges two beats."""
-    lut = bram = 0
+    total = Cost()
     for stream, depth in zip(inst.streams_out(), default_depths(inst), strict=True):
-        cost = fifo_cost(stream.width, 2 if depth == FIFO_BEATS else depth // BRANCH_IMAGES)
-        lut, bram = lut + cost.lut, bram + cost.bram
-    return Cost(lut, 0, bram)
+        if depth:
+            params = {"WIDTH": stream.width, "DEPTH": 2 if depth == FIFO_BEATS else depth // BRANCH_IMAGES}
+            total += module_cost(family(fpgapart), "fifo", params)
+    return total
 
 
 def search(
@@ -376,7 +418,7 @@ def search(
         space.apply(inst, option)
         config[name] = {"SIMD": option.simd}
         if kind(inst) == "VitrailMvu":
-            config[name] |= {"PE": option.pe, "dsp_rows": option.dsp_rows, "target": target_of(board)}
+            config[name] |= {name: inst.get_nodeattr(name) for name in (*MVU_FOLDING, "dsp_sums", "target")}
     times = {name: inst.get_exp_cycles() for name, inst in space.insts.items()}
     slowest = max(times, key=times.__getitem__)
     excess = {}
@@ -424,12 +466,22 @@ def apply_folding(model: ModelWrapper, config: dict[str, dict[str, Any]], fpgapa
     return model.transform(AnnotateCycles())
 
 
-def permute_lanes(model: ModelWrapper, mvu: Any) -> None:
-    """Tell the requant behind an mvu on which lane each row runs; channels keep their order behind it."""
-    node = mvu.onnx_node
-    behind = model.find_consumers(node.output[0])
+def requant_behind(model: ModelWrapper, mvu: Any) -> Any:
+    """The requant behind an mvu.
+
+    Raises:
+        ValueError: something else, or more than that, takes its accumulators.
+    """
+    behind = model.find_consumers(mvu.onnx_node.output[0])
     if len(behind) != 1 or kind(requant := getCustomOp(behind[0])) != "VitrailRequant":
-        raise ValueError(f"fold: {node.name!r} must be followed by one Requant, which undoes the order of its lanes")
+        name = mvu.onnx_node.name
+        raise ValueError(f"fold: {name!r} must be followed by one Requant, which undoes the order of its lanes")
+    return requant
+
+
+def permute_lanes(model: ModelWrapper, mvu: Any) -> None:
+    """Fit the requant behind an mvu: the lane of each row (channels keep their order behind it), and its offset."""
+    requant = requant_behind(model, mvu)
     pe = mvu.get_nodeattr("PE")
     requant.set_nodeattr("PE", pe)
     requant.set_nodeattr("tile", mvu.get_nodeattr("tile"))
@@ -437,7 +489,22 @@ def permute_lanes(model: ModelWrapper, mvu: Any) -> None:
     lane = np.empty(order.size, dtype=np.int64)
     lane[order] = np.arange(order.size) % pe
     requant.set_nodeattr("lane", [int(v) for v in lane])
+    if mvu.get_nodeattr("da"):
+        take_offset(model, mvu, requant)
     requant.finish_constants(model)
+
+
+def take_offset(model: ModelWrapper, mvu: Any, requant: Any) -> None:
+    """Add to a requant's B what distributed arithmetic leaves out of the accumulators: B + offset * M."""
+    offset = da_offset(mvu.constant(model, 1))
+    mult, bias = (np.broadcast_to(requant.constant(model, i), offset.shape) for i in (1, 2))
+    name = f"{requant.onnx_node.name}_bias_da"
+    model.set_initializer(name, bias + offset * mult)
+    requant.onnx_node.input[2] = name
+    bits = mvu.accumulator_bits(mvu.constant(model, 1))
+    mvu.set_nodeattr("acc_bits", bits)
+    requant.set_nodeattr("acc_bits", bits)
+    model.set_tensor_datatype(mvu.onnx_node.output[0], int_type(bits))
 
 
 def default_depths(inst: Any) -> list[int]:
@@ -469,6 +536,7 @@ def unit_rows(model: ModelWrapper, fpgapart: str) -> list[dict[str, Any]]:
                 "lut_estimate": cost.lut,
                 "dsp_estimate": cost.dsp,
                 "bram_estimate": cost.bram,
+                "ff_estimate": cost.ff,
             }
         )
     return rows

@@ -276,7 +276,7 @@ endmodule
                 "op": node.op_type.removesuffix("_rtl"),
                 "instances": [
                     f"u_{self.unit_words[node.name]}" + (f"_{item.role}" if item.role else "")
-                    for item in inst.rtl(self.model, self.unit_words[node.name]).instances
+                    for item in inst.structure().instances
                 ],
                 "inputs": [name for name in node.input if name in self.streams],
                 "outputs": list(node.output),
@@ -353,8 +353,14 @@ def _wrapped(ports: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def generate_finn_unit(model: ModelWrapper, inst: Any, folder: Path) -> list[Path]:
+def generate_finn_unit(model: ModelWrapper, inst: Any, folder: Path, target: int | None = None) -> list[Path]:
     """Write one op as a module with FINN's port names (ap_clk, ap_rst_n, in0_V_*, out0_V_*) for its stitching.
+
+    Args:
+        model: Graph with the op's constants.
+        inst: The op.
+        folder: Takes the files.
+        target: See generate; None takes the op's attribute, 0 where it has none.
 
     Returns:
         Source files, the module itself last.
@@ -365,7 +371,8 @@ def generate_finn_unit(model: ModelWrapper, inst: Any, folder: Path) -> list[Pat
     for file, lines in rtl.files.items():
         (folder / file).write_text("\n".join(lines) + "\n")
     names = inst.get_verilog_top_module_intf_names()
-    target = inst.get_nodeattr("target") if "target" in inst.get_nodeattr_types() else 0
+    if target is None:
+        target = inst.get_nodeattr("target") if "target" in inst.get_nodeattr_types() else 0
     ports = ["    input  wire logic ap_clk", "    input  wire logic ap_rst_n"]
     wires, assigns = [], []
     for kind, streams in (("in", inst.streams_in()), ("out", inst.streams_out())):

@@ -7,7 +7,8 @@ The rule, before anything is folded: multiplier blocks take what they can, LUTs 
     L = (LUTs of the budget * LANE_SHARE - D * LUTs of a MAC on blocks) / LUTs of a shift-add MAC
     rows = row_group * L / (L + D) / share of the MACs that lies in mixed layers, rounded, 0..row_group
 
-Costs are those that folding estimates with (synthesis.ops.mvu). `make explore` searches whole designs instead.
+Costs are those that folding estimates with (synthesis.cost), of a row more in an mvu. `make explore` searches whole
+designs instead.
 """
 
 from dataclasses import replace
@@ -18,21 +19,24 @@ from models.registry import ViTDims
 from quant.recipe import AUTO, load_recipe
 
 LANE_SHARE = 0.7  # of the budget's LUTs; the others are for everything beside the lanes
+# The mvu whose next rows are priced: 4 and 8 rows of 16 inputs
+ROWS, SIMD, CHUNKS, ACC_BITS = 4, 16, 24, 20
 
 
-def with_ratio(config: ModelConfig, board: dict[str, Any]) -> ModelConfig:
+def with_ratio(config: ModelConfig, board: dict[str, Any], fraction: float | None = None) -> ModelConfig:
     """The model with the board's shift-add rows, where its recipe leaves them to the board; otherwise unchanged."""
     if load_recipe(config.recipe, RECIPE_DIR).shift_add_rows != AUTO:
         return config
-    return replace(config, shift_add_rows=ratio_for(board, config))
+    return replace(config, shift_add_rows=ratio_for(board, config, fraction))
 
 
-def ratio_for(board: dict[str, Any], config: ModelConfig) -> int:
+def ratio_for(board: dict[str, Any], config: ModelConfig, fraction: float | None = None) -> int:
     """Shift-add rows of every row_group rows that keep the board's LUTs and multiplier blocks equally busy.
 
     Args:
         board: Content of board.yaml.
         config: Model; its recipe says scheme, row_group and mixed layers.
+        fraction: Share of the device that may be used; None takes the shares of board.yaml.
 
     Returns:
         0..row_group; 0 where the recipe mixes no layer.
@@ -41,23 +45,52 @@ def ratio_for(board: dict[str, Any], config: ModelConfig) -> int:
     mixed = mixed_share(config.dims, recipe.mixed_layers)
     if recipe.scheme == "fixed" or not mixed:
         return 0
-    on_blocks, shift_add = macs_per_cycle(board, config, recipe.scheme)
+    on_blocks, shift_add = macs_per_cycle(board, config, recipe.scheme, fraction)
     share = shift_add / (shift_add + on_blocks)
     return min(recipe.row_group, round(recipe.row_group * share / mixed))
 
 
-def macs_per_cycle(board: dict[str, Any], config: ModelConfig, scheme: str) -> tuple[float, float]:
+def macs_per_cycle(
+    board: dict[str, Any], config: ModelConfig, scheme: str, fraction: float | None = None
+) -> tuple[float, float]:
     """MACs a cycle that the board's budget holds: on multiplier blocks, and of a shift-add scheme on LUTs. Estimate."""
     from synthesis.fold import budget  # FINN+ takes seconds to import
-    from synthesis.ops.base import ecp5
-    from synthesis.ops.mvu import LANE_LUTS, packs
+    from synthesis.ops.mvu import packs
 
-    room = budget(board)
-    column = 0 if ecp5(board["part"]) else 1
+    room = budget(board, fraction)
     packed = packs(config.weight_bits, config.activation_bits)
     on_blocks = room["dsp"] * (2 if packed else 1)
-    spare = room["lut"] * LANE_SHARE - on_blocks * LANE_LUTS["packed" if packed else "dsp"][column]
-    return on_blocks, max(0.0, spare) / LANE_LUTS[scheme][column]
+    spare = room["lut"] * LANE_SHARE - on_blocks * mac_luts(board, config, "dsp")
+    return on_blocks, max(0.0, spare) / mac_luts(board, config, scheme)
+
+
+def mac_luts(board: dict[str, Any], config: ModelConfig, rows: str) -> float:
+    """Estimated LUTs of a further MAC on a board.
+
+    Args:
+        board: Content of board.yaml.
+        config: Model, for the widths and the number of tokens.
+        rows: "dsp" (fixed-point rows on multiplier blocks), or "pot" or "sp2": on the cheaper kind of LUT lanes.
+    """
+    from synthesis.cost import family, module_cost
+    from synthesis.fold import target_of
+    from synthesis.ops.mvu import da_beats, da_params
+
+    def luts(count: int, kind: dict[str, int]) -> int:
+        widths = {"A_BITS": config.activation_bits, "W_BITS": config.weight_bits, "ACC_BITS": ACC_BITS}
+        schemes = {"ROWS_POT": count * (rows == "pot"), "ROWS_SP2": count * (rows == "sp2")}
+        sizes = {"PE": count, "SIMD": SIMD, "T_MAX": 1, "CHUNKS_MAX": CHUNKS} | schemes
+        kind = kind | ({"DSP_ROWS": count} if "DSP_ROWS" in kind else {})
+        return module_cost(family(board["part"]), "mvu", sizes | widths | kind).lut
+
+    def more(kind: dict[str, int]) -> float:
+        return (luts(2 * ROWS, kind) - luts(ROWS, kind)) / (ROWS * SIMD)
+
+    if rows == "dsp":
+        return more({"DSP_ROWS": 1, "DSP_SUMS": int(board["dsp_sums"])})
+    tokens, target = config.dims.tokens, target_of(board)
+    tables = more({"T_MAX": tokens} | da_params(target)) * da_beats(tokens, SIMD, target) / tokens
+    return min(more({}), tables)
 
 
 def mixed_share(dims: ViTDims, mixed_layers: str) -> float:

@@ -22,6 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from synthesis.backends.carry_ends import free_carry_ends
 from synthesis.backends.dsp_registers import retime_multipliers
 from synthesis.backends.process import Progress, run_tool
 
@@ -126,7 +127,7 @@ def synthesize(
     seconds = run_tool([sys.executable, "-c", RUNNER, os.path.relpath(script, cwd)], log, cwd, what, progress)
     design = json.loads(part_json.read_text())
     netlist = design["modules"][top]
-    if target == "ecp5" and any(retime_multipliers(netlist)):
+    if target == "ecp5" and any((*retime_multipliers(netlist), *free_carry_ends(netlist))):
         part_json.write_text(json.dumps(design))
     writer = out_dir / "write_verilog.ys"
     writer.write_text(f"read_json {_quote(part_json, cwd)}\nwrite_verilog -noattr {_quote(part_verilog, cwd)}\n")

@@ -2,15 +2,14 @@
 """VitrailAdd: saturating residual addition."""
 
 import numpy as np
-from qonnx.core.modelwrapper import ModelWrapper
 
 from sim.golden.add import add
-from synthesis.ops.base import Cost, Instance, Stream, UnitRtl, VitrailOp, int_type, vitrail_op
+from synthesis.ops.base import Instance, Stream, UnitRtl, VitrailOp, int_type, vitrail_op
 
 
 @vitrail_op
 class VitrailAdd(VitrailOp):
-    """y = clip(a + b), both sides on one scale. Estimate: 3 LUTs per output bit and 4 for the handshake."""
+    """y = clip(a + b), both sides on one scale."""
 
     attributes = {
         "tokens": ("i", True, 0),
@@ -33,9 +32,6 @@ class VitrailAdd(VitrailOp):
     def get_exp_cycles(self) -> int:
         return self.get("tokens") * self.get("channels")
 
-    def cost(self, fpgapart: str) -> Cost:
-        return Cost(3 * self.get("out_bits") + 4)
-
-    def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
+    def structure(self) -> UnitRtl:
         params = {"A_BITS": self.get("a_bits"), "B_BITS": self.get("b_bits"), "OUT_BITS": self.get("out_bits")}
         return UnitRtl([Instance("add", "", params, {"s_axis_a": "in0", "s_axis_b": "in1", "m_axis": "out0"})])

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all hardware ops share: the FINN interface on one side, the RTL instances on the other.
 
-An op names its streams, its golden function, its cycles and its cost; everything that FINN asks for follows from these.
-Activation tensors have the shape (1, tokens, channels), an image (1, height, width, channels).
+An op names its streams, its golden function, its cycles and its RTL instances; everything that FINN asks for follows
+from these. Activation tensors have the shape (1, tokens, channels), an image (1, height, width, channels).
 """
 
 import math
 import re
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,7 @@ from qonnx.core.datatype import BaseDataType, DataType
 from qonnx.core.modelwrapper import ModelWrapper
 
 from quant.intmath import int_range
-
-# One block RAM as FINN counts it (BRAM_18K); an ECP5 EBR is the same size.
-BRAM_BITS = 18 * 1024
-# Bits that go to LUTs or distributed RAM instead of a block RAM.
-LUTRAM_BITS = 1024
+from synthesis.cost import Cost, family, module_cost
 
 
 def int_type(bits: int, signed: bool = True) -> BaseDataType:
@@ -38,54 +34,6 @@ def int_type(bits: int, signed: bool = True) -> BaseDataType:
 def code_bits(datatype: BaseDataType) -> int:
     """Width of a code in bits as a Python int."""
     return int(datatype.bitwidth())
-
-
-def ecp5(fpgapart: str) -> bool:
-    """True when the part is a Lattice ECP5 (4-input LUTs)."""
-    return fpgapart.upper().startswith("LFE5")
-
-
-def memory_blocks(width: int, depth: int) -> int:
-    """Estimate of 18-kbit block RAMs for a memory of depth words; 0 when it goes to LUTs (up to 1 kbit or 32 words).
-
-    A block offers 512x36, 1024x18, 2048x9, 4096x4, 8192x2 or 16384x1.
-    """
-    if width * depth <= LUTRAM_BITS or depth <= 32:
-        return 0
-    return _blocks(width, depth)
-
-
-def rom_blocks(width: int, depth: int) -> int:
-    """Estimate of block RAMs for a rom, which takes one from 1 kbit on."""
-    return 0 if width * depth < LUTRAM_BITS else _blocks(width, depth)
-
-
-def _blocks(width: int, depth: int) -> int:
-    shapes = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
-    return min(math.ceil(depth / d) * math.ceil(width / w) for d, w in shapes)
-
-
-def memory_luts(width: int, depth: int) -> int:
-    """Estimate of LUTs for a memory that memory_blocks leaves to LUTs: 16 x 4 bits in six LUT4 (DPR16X4)."""
-    if memory_blocks(width, depth):
-        return 0
-    return math.ceil(depth / 16) * math.ceil(width / 4) * 6
-
-
-def rom_luts(width: int, depth: int) -> int:
-    """Estimate of LUTs of a rom unit: counter and handshake, and nine bits of a small ROM in each LUT."""
-    return 15 + (0 if rom_blocks(width, depth) else width * depth // 9)
-
-
-def fifo_cost(width: int, depth: int) -> "Cost":
-    """Estimate of a FIFO: none at depth 0, two registers at 2, distributed RAM up to 32, block RAM above."""
-    if depth == 0:
-        return Cost(0)
-    if depth == 2:
-        return Cost(width + 3)
-    if depth <= 32:
-        return Cost(45 + math.ceil(depth / 16) * math.ceil(width / 4) * 6)
-    return Cost(75, 0, _blocks(width, depth))
 
 
 @dataclass(frozen=True)
@@ -111,18 +59,6 @@ class Stream:
     def width(self) -> int:
         """Width of one beat."""
         return self.bits * self.elements
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Estimated resources; bram counts blocks of 18 kbit.
-
-    Formulas follow Yosys runs of the units for ECP5, where a LUT is a LUT4, half a CCU2C or a sixth of a DPR16X4.
-    """
-
-    lut: int
-    dsp: int = 0
-    bram: int = 0
 
 
 @dataclass(frozen=True)
@@ -200,16 +136,35 @@ class VitrailOp(HWCustomOp):
         """Cycles of one image when nothing else holds the unit up."""
 
     @abstractmethod
-    def cost(self, fpgapart: str) -> Cost:
-        """Estimate of the op's resources, from the formula in the class docstring."""
+    def structure(self) -> UnitRtl:
+        """RTL instances without contents; a "*" in the name of a memory file stands for the unit's name."""
 
-    @abstractmethod
-    def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
-        """RTL instances with their constants; memory files are named after `name`."""
+    def contents(self, model: ModelWrapper | None) -> dict[str, list[str]]:
+        """Lines of the memory files that structure() names."""
+        return {}
 
     def macs(self) -> int:
         """Multiply-accumulates of one image."""
         return 0
+
+    # What follows from it.
+
+    def rtl(self, model: ModelWrapper | None, name: str) -> UnitRtl:
+        """RTL instances with their constants; memory files are named after `name`."""
+
+        def named(item: Instance) -> Instance:
+            return replace(
+                item, params={k: v.replace("*", name) if isinstance(v, str) else v for k, v in item.params.items()}
+            )
+
+        plan = self.structure()
+        files = {file.replace("*", name): lines for file, lines in self.contents(model).items()}
+        return UnitRtl([named(item) for item in plan.instances], plan.wires, files)
+
+    def cost(self, fpgapart: str) -> Cost:
+        """Estimated resources: those of the instances (synthesis.cost)."""
+        device = family(fpgapart)
+        return sum((module_cost(device, item.module, item.params) for item in self.structure().instances), Cost())
 
     # What FINN asks.
 

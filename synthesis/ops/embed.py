@@ -7,7 +7,6 @@ from qonnx.core.modelwrapper import ModelWrapper
 from quant.intmath import pack_words
 from sim.golden.embed import embed
 from synthesis.ops.base import (
-    Cost,
     Instance,
     Stream,
     UnitRtl,
@@ -15,17 +14,13 @@ from synthesis.ops.base import (
     check_range,
     hex_words,
     int_type,
-    rom_blocks,
     vitrail_op,
 )
 
 
 @vitrail_op
 class VitrailEmbed(VitrailOp):
-    """Inputs: patch codes (1, tokens-1, channels), content (tokens, channels). Output: (1, tokens, channels).
-
-    Estimate: 6 LUTs per output bit and 60 for control; the content in block RAM.
-    """
+    """Inputs: patch codes (1, tokens-1, channels), content (tokens, channels). Output: (1, tokens, channels)."""
 
     attributes = {
         "tokens": ("i", True, 0),
@@ -46,16 +41,10 @@ class VitrailEmbed(VitrailOp):
     def get_exp_cycles(self) -> int:
         return self.get("tokens") * self.get("channels")
 
-    def cost(self, fpgapart: str) -> Cost:
-        out_bits = self.get("out_bits")
-        return Cost(6 * out_bits + 60, 0, rom_blocks(out_bits, self.get("tokens") * self.get("channels")))
-
-    def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
+    def structure(self) -> UnitRtl:
         bits, tokens, channels = self.get("out_bits"), self.get("tokens"), self.get("channels")
-        content = self.constant(model, 1).reshape(-1, 1)
-        check_range(f"{self.onnx_node.name} content", content, bits)
-        file = f"{name}_content.hex"
-        rom = Instance("rom", "rom", {"WIDTH": bits, "DEPTH": len(content), "INIT_FILE": file}, {"m_axis": "param"})
+        words = {"WIDTH": bits, "DEPTH": tokens * channels, "INIT_FILE": "*_content.hex"}
+        rom = Instance("rom", "rom", words, {"m_axis": "param"})
         unit = Instance(
             "embed",
             "",
@@ -63,4 +52,9 @@ class VitrailEmbed(VitrailOp):
             {"s_axis": "in0", "s_axis_param": "param", "m_axis": "out0"},
             {"cfg_tokens": tokens, "cfg_channels": channels},
         )
-        return UnitRtl([rom, unit], {"param": bits}, {file: hex_words(pack_words(content, bits), bits)})
+        return UnitRtl([rom, unit], {"param": bits})
+
+    def contents(self, model: ModelWrapper | None) -> dict[str, list[str]]:
+        bits, content = self.get("out_bits"), self.constant(model, 1).reshape(-1, 1)
+        check_range(f"{self.onnx_node.name} content", content, bits)
+        return {"*_content.hex": hex_words(pack_words(content, bits), bits)}

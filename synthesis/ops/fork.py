@@ -2,14 +2,13 @@
 """VitrailFork: one stream to several consumers."""
 
 import numpy as np
-from qonnx.core.modelwrapper import ModelWrapper
 
-from synthesis.ops.base import Cost, Instance, Stream, UnitRtl, VitrailOp, int_type, vitrail_op
+from synthesis.ops.base import Instance, Stream, UnitRtl, VitrailOp, int_type, vitrail_op
 
 
 @vitrail_op
 class VitrailFork(VitrailOp):
-    """Copies of the input stream, each branch on its own. Estimate: 5 LUTs per branch and 4 for the handshake."""
+    """Copies of the input stream, each branch on its own."""
 
     attributes = {
         "tokens": ("i", True, 0),
@@ -32,10 +31,7 @@ class VitrailFork(VitrailOp):
     def get_exp_cycles(self) -> int:
         return self.get("tokens") * self.get("channels")
 
-    def cost(self, fpgapart: str) -> Cost:
-        return Cost(5 * self.get("branches") + 4)
-
-    def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
+    def structure(self) -> UnitRtl:
         ends = [f"out{i}" for i in range(self.get("branches"))]
         params = {"WIDTH": self.get("bits"), "OUTPUTS": self.get("branches")}
         return UnitRtl([Instance("tee", "", params, {"s_axis": "in0", "m_axis": ends})])

@@ -6,16 +6,16 @@ from qonnx.core.modelwrapper import ModelWrapper
 
 from sim.golden.layernorm import Z_BITS, layernorm, rsqrt_table
 from synthesis.ops.base import (
-    Cost,
     Instance,
     Stream,
     UnitRtl,
     VitrailOp,
     hex_words,
     int_type,
-    memory_blocks,
     vitrail_op,
 )
+
+TABLE = "rsqrt.hex"  # the same for all of them
 
 
 @vitrail_op
@@ -24,7 +24,6 @@ class VitrailLayerNorm(VitrailOp):
 
     Input: (1, tokens, channels) of x_bits; output: z of 16 bits.
     A token takes max(channels, 40) cycles.
-    Estimate: 490 LUTs and 8 DSPs for squares, sums, reciprocal square root and scaling; two tokens are buffered.
     """
 
     attributes = {"tokens": ("i", True, 0), "channels": ("i", True, 0), "x_bits": ("i", True, 12)}
@@ -41,12 +40,11 @@ class VitrailLayerNorm(VitrailOp):
     def get_exp_cycles(self) -> int:
         return self.get("tokens") * max(self.get("channels"), 40)
 
-    def cost(self, fpgapart: str) -> Cost:
-        return Cost(490, 8, memory_blocks(self.get("x_bits"), 2 * self.get("channels")) + memory_blocks(16, 192))
-
-    def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
-        file = "rsqrt.hex"
-        params = {"X_BITS": self.get("x_bits"), "C_MAX": self.get("channels"), "INIT_FILE": file}
+    def structure(self) -> UnitRtl:
+        params = {"X_BITS": self.get("x_bits"), "C_MAX": self.get("channels"), "INIT_FILE": TABLE}
         ports = {"s_axis": "in0", "m_axis": "out0"}
         unit = Instance("layernorm", "", params, ports, {"cfg_channels": self.get("channels")})
-        return UnitRtl([unit], {}, {file: hex_words([int(v) for v in rsqrt_table()], 16)})
+        return UnitRtl([unit])
+
+    def contents(self, model: ModelWrapper | None) -> dict[str, list[str]]:
+        return {TABLE: hex_words([int(v) for v in rsqrt_table()], 16)}

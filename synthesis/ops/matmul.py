@@ -10,15 +10,11 @@ from qonnx.core.modelwrapper import ModelWrapper
 from quant.intmath import signed_bits
 from sim.golden.matmul import matmul_pv, matmul_qk
 from synthesis.ops.base import (
-    Cost,
     Instance,
     Stream,
     UnitRtl,
     VitrailOp,
-    ecp5,
     int_type,
-    memory_blocks,
-    memory_luts,
     vitrail_op,
 )
 
@@ -29,7 +25,7 @@ class VitrailMatmul(VitrailOp):
 
     Inputs: a (1, queries, heads*dim) or (1, queries, heads*keys); b (1, keys, heads*dim).
     Output: accumulators (1, queries, heads*keys) or (1, queries, heads*dim).
-    Estimate: one DSP and 50 LUTs per product, 260 for control; b is stored twice (ping-pong).
+    b is stored twice (ping-pong).
     """
 
     attributes = {
@@ -76,14 +72,6 @@ class VitrailMatmul(VitrailOp):
         loads = max(int(np.prod(stream.shape)) for stream in self.streams_in())
         return max(outputs * math.ceil(self.contraction / self.get("SIMD")), loads)
 
-    def cost(self, fpgapart: str) -> Cost:
-        simd = self.get("SIMD")
-        depth = 2 * math.ceil(self.get("keys") * self.channels / simd)
-        row = (simd * self.get("a_bits"), 2 * math.ceil(self.streams_in()[0].shape[-1] / simd))
-        lut = (50 if ecp5(fpgapart) else 35) * simd + 260 + memory_luts(*row)
-        store = (simd * self.get("b_bits"), depth)
-        return Cost(lut + memory_luts(*store), simd, memory_blocks(*store) + memory_blocks(*row))
-
     def minimize_accumulator_width(self, model: ModelWrapper, datatype_only: bool = False) -> BaseDataType:
         """Called by FINN's MinimizeAccumulatorWidth; both operands are data, so their types decide."""
         a, b = (stream.datatype for stream in self.streams_in())
@@ -92,7 +80,7 @@ class VitrailMatmul(VitrailOp):
         self.set_nodeattr("acc_bits", signed_bits(count * min(products), count * max(products)))
         return self.get_output_datatype()
 
-    def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
+    def structure(self) -> UnitRtl:
         simd, transpose = self.get("SIMD"), self.get("transpose")
         # the contraction is stored in whole chunks
         chunked = math.ceil(self.contraction / simd) * simd

@@ -9,26 +9,22 @@ from qonnx.core.modelwrapper import ModelWrapper
 
 from quant.intmath import pack_words, signed_bits
 from quant.schemes import FIXED, POT, SP2, encode
-from sim.golden.mvu import mvu
+from sim.golden.mvu import da_offset, mvu
 from synthesis.ops.base import (
-    Cost,
     Instance,
     Stream,
     UnitRtl,
     VitrailOp,
-    ecp5,
     hex_words,
     int_type,
-    memory_blocks,
-    memory_luts,
-    rom_blocks,
-    rom_luts,
     vitrail_op,
 )
 
-# LUTs of one multiply-accumulate by lane, adder tree and accumulator included: ECP5 LUT4 and UltraScale+ LUT. The ECP5
-# column was fitted to Yosys runs of hw/rtl/mvu, the UltraScale+ column to those of simple lanes.
-LANE_LUTS = {"packed": (26, 5), "dsp": (26, 22), "pot": (65, 55), "sp2": (50, 57)}
+# Distributed arithmetic by target: banks of tables (ECP5's LUT RAM has 16 words, one bank), numbers an adder takes
+DA_BANKS = {0: 1, 1: 1, 2: 2}
+DA_RADIX = {0: 2, 1: 2, 2: 3}
+# Cycles that fill the tables of four inputs
+DA_LOAD = 16
 
 
 def packs(w_bits: int, a_bits: int) -> bool:
@@ -36,9 +32,18 @@ def packs(w_bits: int, a_bits: int) -> bool:
     return w_bits <= 4 and a_bits <= 8
 
 
-def fixed_luts(w_bits: int, column: int) -> int:
-    """LUTs of one fixed-point multiply-accumulate without a multiplier block; columns as in LANE_LUTS."""
-    return (15 if column == 0 else 20) * w_bits
+def da_params(target: int) -> dict[str, int]:
+    """Parameters of an mvu that runs by distributed arithmetic on a target."""
+    return {"DA": 1, "DA_BANKS": DA_BANKS[target], "DA_RADIX": DA_RADIX[target]}
+
+
+def da_beats(tokens: int, simd: int, target: int) -> int:
+    """Cycles of a weight word with distributed arithmetic: a tile of so many tokens, or loading the next tables.
+
+    Two banks load while the tokens pass, one bank in between; the last entry arrives some cycles later.
+    """
+    load = DA_LOAD * math.ceil(simd / 4)
+    return max(tokens, load + 4) if DA_BANKS[target] == 2 else tokens + load + 3
 
 
 def lane_order(schemes: np.ndarray, pe: int) -> np.ndarray:
@@ -75,8 +80,9 @@ class VitrailMvu(VitrailOp):
     """Matrix-vector products of all tokens, weights in a ROM.
 
     Inputs: activations (1, tokens, k), weight integers (rows, k). Output: accumulators (1, tokens, rows).
-    Estimate: LANE_LUTS per multiply-accumulate, 100 for control of reader and mvu; buffer (two tiles of k elements) and
-    ROM in block RAM above 1 kbit.
+    With da all rows run by distributed arithmetic, their weights stay for a tile, and the accumulators come without
+    the rows' offsets (sim.golden.mvu.da_offset), which fold.permute_lanes puts into the requant behind.
+    With dsp_sums pairs of rows on multiplier blocks are summed inside the blocks.
     """
 
     attributes = {
@@ -91,6 +97,8 @@ class VitrailMvu(VitrailOp):
         "acc_bits": ("i", False, 32),
         "row_scheme": ("ints", False, []),
         "dsp_rows": ("i", False, 0),
+        "da": ("i", False, 0, {0, 1}),
+        "dsp_sums": ("i", False, 0, {0, 1}),
         "target": ("i", False, 0, {0, 1, 2}),
     }
 
@@ -104,7 +112,7 @@ class VitrailMvu(VitrailOp):
         return int_type(self.get("w_bits")) if ind == 1 else super().get_input_datatype(ind)
 
     def golden(self, *inputs: np.ndarray) -> list[np.ndarray]:
-        return [mvu(*inputs)]
+        return [mvu(*inputs) - (da_offset(inputs[1]) if self.get("da") else 0)]
 
     def macs(self) -> int:
         return self.get("tokens") * self.get("k") * self.get("rows")
@@ -115,12 +123,23 @@ class VitrailMvu(VitrailOp):
         return math.ceil(self.get("k") / self.get("SIMD"))
 
     @property
+    def quads(self) -> int:
+        """Loads of four inputs that fill the tables of a chunk (da)."""
+        return math.ceil(self.get("SIMD") / 4)
+
+    @property
     def groups(self) -> int:
         """Groups of PE rows."""
         return self.get("rows") // self.get("PE")
 
     def get_exp_cycles(self) -> int:
-        return self.get("tokens") * max(self.chunks * self.groups, self.get("k"))
+        tokens, tile = self.get("tokens"), self.get("tile")
+        words = self.groups * self.chunks
+        if not self.get("da"):
+            return tokens * max(words, self.get("k"))
+        tiles = [tile] * (tokens // tile) + [tokens % tile] * (tokens % tile > 0)
+        beats = [da_beats(count, self.get("SIMD"), self.get("target")) for count in tiles]
+        return sum(max(words * n, count * self.get("k")) for n, count in zip(beats, tiles, strict=True))
 
     def schemes(self) -> np.ndarray:
         """Scheme id of every row."""
@@ -148,24 +167,11 @@ class VitrailMvu(VitrailOp):
         rows = self.get("dsp_rows")
         return self.get("SIMD") * ((rows + 1) // 2 if self.packs() else rows)
 
-    def cost(self, fpgapart: str) -> Cost:
-        pe, simd, dsp_rows = self.get("PE"), self.get("SIMD"), self.get("dsp_rows")
-        column = 0 if ecp5(fpgapart) else 1
-        lanes = self.lanes()
-        on_dsp = LANE_LUTS["packed" if self.packs() else "dsp"][column]
-        lut = dsp_rows * on_dsp + (lanes["fixed"] - dsp_rows) * fixed_luts(self.get("w_bits"), column)
-        lut += lanes["pot"] * LANE_LUTS["pot"][column] + lanes["sp2"] * LANE_LUTS["sp2"][column]
-        buffer = (simd * self.get("a_bits"), 2 * self.get("tile") * self.chunks)
-        rom = (pe * simd * self.get("w_bits"), self.groups * self.chunks)
-        lut = lut * simd + 100 + memory_luts(*buffer) + rom_luts(*rom)
-        bram = memory_blocks(*buffer) + rom_blocks(*rom)
-        if self.get("tile") > 1:
-            bram += memory_blocks(pe * self.get("acc_bits"), 2 * self.get("tile"))
-        return Cost(lut, self.multipliers(), bram)
-
     def accumulator_bits(self, weight: np.ndarray) -> int:
         """Width that holds every accumulator these weights can make, partial sums included."""
         low, high = int(int_type(self.get("a_bits")).min()), int(int_type(self.get("a_bits")).max())
+        if self.get("da"):  # without the offset, a negative weight counts like a positive one
+            weight = np.abs(weight)
         positive = np.maximum(weight, 0).sum(axis=1)
         negative = np.minimum(weight, 0).sum(axis=1)
         most = int((positive * high + negative * low).max())
@@ -181,21 +187,30 @@ class VitrailMvu(VitrailOp):
         return self.get_output_datatype()
 
     def weight_words(self, weight: np.ndarray) -> list[int]:
-        """ROM words in the order (group, chunk); lane l, input s in bits (l * SIMD + s) * w_bits."""
-        pe, simd, bits = self.get("PE"), self.get("SIMD"), self.get("w_bits")
+        """ROM words in the order (group, chunk); lane l, input s in bits (l * SIMD + s) * w_bits.
+
+        With da in the order (group, chunk, four inputs); lane l, input s of the four in bits (l * 4 + s) * w_bits.
+        """
+        pe, bits = self.get("PE"), self.get("w_bits")
         order = self.permutation()
         codes = encode_rows(weight[order], self.schemes()[order], bits)
-        codes = np.pad(codes, ((0, 0), (0, self.chunks * simd - codes.shape[1])))
-        words = codes.reshape(self.groups, pe, self.chunks, simd).transpose(0, 2, 1, 3)
-        return pack_words(words.reshape(self.groups * self.chunks, pe * simd), bits)
+        codes = np.pad(codes, ((0, 0), (0, self.chunks * self.get("SIMD") - codes.shape[1])))
+        codes = codes.reshape(self.groups, pe, self.chunks, self.get("SIMD"))
+        if self.get("da"):
+            codes = np.pad(codes, ((0, 0), (0, 0), (0, 0), (0, 4 * self.quads - self.get("SIMD"))))
+            codes = codes.reshape(self.groups, pe, self.chunks * self.quads, 4)
+        words = codes.transpose(0, 2, 1, 3)
+        return pack_words(words.reshape(-1, pe * words.shape[-1]), bits)
 
-    def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
-        pe, simd, tile = self.get("PE"), self.get("SIMD"), self.get("tile")
-        a_bits, w_bits, tokens = self.get("a_bits"), self.get("w_bits"), self.get("tokens")
-        lanes = self.lanes()
-        words = self.weight_words(self.constant(model, 1))
-        width = pe * simd * w_bits
-        file = f"{name}_weight.hex"
+    @property
+    def word_bits(self) -> int:
+        """Width of a weight word."""
+        return self.get("PE") * (4 if self.get("da") else self.get("SIMD")) * self.get("w_bits")
+
+    def structure(self) -> UnitRtl:
+        simd, tile, tokens = self.get("SIMD"), self.get("tile"), self.get("tokens")
+        a_bits = self.get("a_bits")
+        lanes, target = self.lanes(), self.get("target")
         reader = Instance(
             "reader",
             "reader",
@@ -203,25 +218,35 @@ class VitrailMvu(VitrailOp):
             {"s_axis": "in0", "m_axis": "chunk"},
             {"cfg_k": self.get("k"), "cfg_groups": self.groups, "cfg_tile": tile, "cfg_tokens": tokens},
         )
-        rom = Instance("rom", "rom", {"WIDTH": width, "DEPTH": len(words), "INIT_FILE": file}, {"m_axis": "weight"})
+        depth = self.groups * self.chunks * (self.quads if self.get("da") else 1)
+        words: dict[str, int | str] = {"WIDTH": self.word_bits, "DEPTH": depth, "INIT_FILE": "*_weight.hex"}
+        rom = Instance("rom", "rom", words, {"m_axis": "weight"})
+        params: dict[str, int | str] = {
+            "PE": self.get("PE"),
+            "SIMD": simd,
+            "A_BITS": a_bits,
+            "W_BITS": self.get("w_bits"),
+            "ACC_BITS": self.get("acc_bits"),
+            "T_MAX": tile,
+            "ROWS_POT": lanes["pot"],
+            "ROWS_SP2": lanes["sp2"],
+            "DSP_ROWS": self.get("dsp_rows"),
+            "TARGET": "TARGET",
+            "CHUNKS_MAX": self.chunks,
+            "STALL_REGISTER": int(tile == 1 and self.chunks > self.get("PE")),
+        }
+        if self.get("da"):
+            params |= da_params(target)
+        if self.get("dsp_sums"):
+            params |= {"DSP_SUMS": 1}
         unit = Instance(
             "mvu",
             "",
-            {
-                "PE": pe,
-                "SIMD": simd,
-                "A_BITS": a_bits,
-                "W_BITS": w_bits,
-                "ACC_BITS": self.get("acc_bits"),
-                "T_MAX": tile,
-                "ROWS_POT": lanes["pot"],
-                "ROWS_SP2": lanes["sp2"],
-                "DSP_ROWS": self.get("dsp_rows"),
-                "TARGET": "TARGET",
-                "CHUNKS_MAX": self.chunks,
-                "STALL_REGISTER": int(tile == 1 and self.chunks > pe),
-            },
+            params,
             {"s_axis": "chunk", "s_axis_weight": "weight", "m_axis": "out0"},
             {"cfg_chunks": self.chunks, "cfg_groups": self.groups, "cfg_tile": tile, "cfg_tokens": tokens},
         )
-        return UnitRtl([reader, rom, unit], {"chunk": simd * a_bits, "weight": width}, {file: hex_words(words, width)})
+        return UnitRtl([reader, rom, unit], {"chunk": simd * a_bits, "weight": self.word_bits})
+
+    def contents(self, model: ModelWrapper | None) -> dict[str, list[str]]:
+        return {"*_weight.hex": hex_words(self.weight_words(self.constant(model, 1)), self.word_bits)}

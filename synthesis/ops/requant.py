@@ -8,19 +8,14 @@ from qonnx.core.modelwrapper import ModelWrapper
 from quant.intmath import signed_bits
 from sim.golden.requant import requant
 from synthesis.ops.base import (
-    Cost,
     Instance,
     Stream,
     UnitRtl,
     VitrailOp,
     check_range,
     code_bits,
-    ecp5,
     hex_words,
     int_type,
-    memory_blocks,
-    rom_blocks,
-    rom_luts,
     vitrail_op,
 )
 
@@ -33,8 +28,6 @@ class VitrailRequant(VitrailOp):
 
     Inputs: accumulators (1, tokens, channels), M and B of shape (channels,) or (1,). `lane` holds, for every channel,
     the lane inside its group of PE rows (empty: lane = channel modulo PE).
-    Estimate: the multiplier takes one DSP for accumulators up to 18 bits on ECP5 (27 on UltraScale+) and two above;
-    LUTs: accumulator latch and lane multiplexer (PE > 1), bias adder, rounding and saturation; ROM as memory.
     """
 
     attributes = {
@@ -81,16 +74,6 @@ class VitrailRequant(VitrailOp):
         """Width of one parameter word {lane, bias, mult}."""
         return self.lane_bits + self.get("bias_bits") + MULT_BITS
 
-    def cost(self, fpgapart: str) -> Cost:
-        pe, acc, bias = self.get("PE"), self.get("acc_bits"), self.get("bias_bits")
-        direct = 18 if ecp5(fpgapart) else 27
-        rom = (self.param_width, self.get("param_words") or self.get("channels"))
-        lut = 85 + bias + acc * (pe - 1) + rom_luts(*rom)
-        bram = rom_blocks(*rom)
-        if self.get("tile") > 1:
-            bram += memory_blocks(self.get("out_bits"), 2 * self.get("tile") * self.get("channels"))
-        return Cost(lut, 1 if acc <= direct else 2, bram)
-
     def finish_constants(self, model: ModelWrapper) -> None:
         """Minimal bias width, and the number of parameter words (1 when all rows share one word)."""
         bias = self.constant(model, 2)
@@ -111,13 +94,11 @@ class VitrailRequant(VitrailOp):
         ]
         return words[:1] if len(set(words)) == 1 else words
 
-    def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
+    def structure(self) -> UnitRtl:
         pe, tile, tokens, channels = (self.get(key) for key in ("PE", "tile", "tokens", "channels"))
-        words = self._words(self.constant(model, 1), self.constant(model, 2))
-        file = f"{name}_param.hex"
-        rom = Instance(
-            "rom", "rom", {"WIDTH": self.param_width, "DEPTH": len(words), "INIT_FILE": file}, {"m_axis": "param"}
-        )
+        depth = self.get("param_words") or channels
+        words = {"WIDTH": self.param_width, "DEPTH": depth, "INIT_FILE": "*_param.hex"}
+        rom = Instance("rom", "rom", words, {"m_axis": "param"})
         unit = Instance(
             "requant",
             "",
@@ -142,4 +123,9 @@ class VitrailRequant(VitrailOp):
             params = {"ELEM_BITS": self.get("out_bits"), "PE": pe, "ROWS_MAX": channels, "T_MAX": tile}
             cfg = {"cfg_rows": channels, "cfg_tile": tile, "cfg_tokens": tokens}
             instances.append(Instance("reorder", "reorder", params, {"s_axis": "tiled", "m_axis": "out0"}, cfg))
-        return UnitRtl(instances, wires, {file: hex_words(words, self.param_width)})
+        return UnitRtl(instances, wires)
+
+    def contents(self, model: ModelWrapper | None) -> dict[str, list[str]]:
+        words = self._words(self.constant(model, 1), self.constant(model, 2))
+        assert len(words) == (self.get("param_words") or self.get("channels")), self.onnx_node.name
+        return {"*_param.hex": hex_words(words, self.param_width)}

@@ -2,14 +2,13 @@
 """VitrailSelect: one token of every image, the class token."""
 
 import numpy as np
-from qonnx.core.modelwrapper import ModelWrapper
 
-from synthesis.ops.base import Cost, Instance, Stream, UnitRtl, VitrailOp, int_type, vitrail_op
+from synthesis.ops.base import Instance, Stream, UnitRtl, VitrailOp, int_type, vitrail_op
 
 
 @vitrail_op
 class VitrailSelect(VitrailOp):
-    """Input: (1, tokens, channels); output: (1, 1, channels), token `index`. Estimate: 50 LUTs of counters."""
+    """Input: (1, tokens, channels); output: (1, 1, channels), token `index`."""
 
     attributes = {
         "tokens": ("i", True, 0),
@@ -33,10 +32,7 @@ class VitrailSelect(VitrailOp):
     def get_exp_cycles(self) -> int:
         return self.get("tokens") * self.get("channels")
 
-    def cost(self, fpgapart: str) -> Cost:
-        return Cost(50)
-
-    def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
+    def structure(self) -> UnitRtl:
         cfg = {"cfg_tokens": self.get("tokens"), "cfg_channels": self.get("channels"), "cfg_index": self.get("index")}
         params = {"WIDTH": self.get("bits"), "T_MAX": self.get("tokens"), "C_MAX": self.get("channels")}
         return UnitRtl([Instance("select", "", params, {"s_axis": "in0", "m_axis": "out0"}, cfg)])

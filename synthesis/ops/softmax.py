@@ -6,7 +6,6 @@ from qonnx.core.modelwrapper import ModelWrapper
 
 from sim.golden.softmax import EXP_BITS, FRACTION_BITS, OUT_BITS, softmax
 from synthesis.ops.base import (
-    Cost,
     Instance,
     Stream,
     UnitRtl,
@@ -14,7 +13,6 @@ from synthesis.ops.base import (
     check_range,
     hex_words,
     int_type,
-    rom_blocks,
     vitrail_op,
 )
 
@@ -24,7 +22,7 @@ class VitrailSoftmax(VitrailOp):
     """Probabilities of every row of scores.
 
     Inputs: score codes (1, tokens, rows*length), signed 8 bits; exponential table (256,). Output: unsigned out_bits.
-    A row takes max(length + 7, 22) cycles. Estimate: 250 LUTs and 1 DSP; block RAM for table and three rows.
+    A row takes max(length + 6, 22) cycles.
     """
 
     attributes = {
@@ -48,16 +46,9 @@ class VitrailSoftmax(VitrailOp):
 
     def get_exp_cycles(self) -> int:
         length = self.get("length")
-        return self.get("tokens") * self.get("channels") // length * max(length + 7, 22)
+        return self.get("tokens") * self.get("channels") // length * max(length + 6, 22)
 
-    def cost(self, fpgapart: str) -> Cost:
-        rows = rom_blocks(8, 3 * self.get("length")) + rom_blocks(EXP_BITS, 3 * self.get("length"))
-        return Cost(250, 1, max(rows, 2) + rom_blocks(EXP_BITS, 256))
-
-    def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
-        table = self.constant(model, 1)
-        check_range(f"{self.onnx_node.name} table", table, EXP_BITS, signed=False)
-        file = f"{name}_exp.hex"
+    def structure(self) -> UnitRtl:
         unit = Instance(
             "softmax",
             "",
@@ -66,10 +57,15 @@ class VitrailSoftmax(VitrailOp):
                 "OUT_BITS": self.get("out_bits"),
                 "FRACTION_BITS": self.get("fraction_bits"),
                 "TWIN_SHIFT": self.get("twin_shift"),
-                "INIT_FILE": file,
+                "INIT_FILE": "*_exp.hex",
             },
             {"s_axis": "in0", "m_axis": "out0"},
             {"cfg_length": self.get("length")},
             tie={"wr_en": "1'b0", "wr_addr": "8'd0", "wr_data": f"{EXP_BITS}'d0"},
         )
-        return UnitRtl([unit], {}, {file: hex_words([int(v) for v in table], EXP_BITS)})
+        return UnitRtl([unit])
+
+    def contents(self, model: ModelWrapper | None) -> dict[str, list[str]]:
+        table = self.constant(model, 1)
+        check_range(f"{self.onnx_node.name} table", table, EXP_BITS, signed=False)
+        return {"*_exp.hex": hex_words([int(v) for v in table], EXP_BITS)}

@@ -2,14 +2,13 @@
 """VitrailSplit: consecutive channels of every token to different branches."""
 
 import numpy as np
-from qonnx.core.modelwrapper import ModelWrapper
 
-from synthesis.ops.base import Cost, Instance, Stream, UnitRtl, VitrailOp, int_type, vitrail_op
+from synthesis.ops.base import Instance, Stream, UnitRtl, VitrailOp, int_type, vitrail_op
 
 
 @vitrail_op
 class VitrailSplit(VitrailOp):
-    """Input: (1, tokens, sum of sizes); output i: (1, tokens, sizes[i]). Estimate: 14 LUTs and 4 per branch."""
+    """Input: (1, tokens, sum of sizes); output i: (1, tokens, sizes[i])."""
 
     attributes = {
         "tokens": ("i", True, 0),
@@ -32,10 +31,7 @@ class VitrailSplit(VitrailOp):
     def get_exp_cycles(self) -> int:
         return self.get("tokens") * sum(self.get("sizes"))
 
-    def cost(self, fpgapart: str) -> Cost:
-        return Cost(14 + 4 * len(self.get("sizes")))
-
-    def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
+    def structure(self) -> UnitRtl:
         sizes = self.get("sizes")
         packed = sum(size << (16 * i) for i, size in enumerate(sizes))
         unit = Instance(

@@ -2,18 +2,14 @@
 """VitrailSwu: image to patches."""
 
 import numpy as np
-from qonnx.core.modelwrapper import ModelWrapper
 
 from sim.golden.swu import swu
-from synthesis.ops.base import Cost, Instance, Stream, UnitRtl, VitrailOp, int_type, memory_blocks, vitrail_op
+from synthesis.ops.base import Instance, Stream, UnitRtl, VitrailOp, int_type, vitrail_op
 
 
 @vitrail_op
 class VitrailSwu(VitrailOp):
-    """Input: image (1, height, width, channels); output: patches (1, patches, channels*kernel*kernel).
-
-    Estimate: 280 LUTs for addresses; two frames in block RAM.
-    """
+    """Input: image (1, height, width, channels); output: patches (1, patches, channels*kernel*kernel)."""
 
     attributes = {
         "height": ("i", True, 0),
@@ -38,11 +34,7 @@ class VitrailSwu(VitrailOp):
     def get_exp_cycles(self) -> int:
         return max(int(np.prod(s.shape)) for s in (*self.streams_in(), *self.streams_out()))
 
-    def cost(self, fpgapart: str) -> Cost:
-        frame = int(np.prod(self.streams_in()[0].shape))
-        return Cost(280, 0, memory_blocks(self.get("elem_bits"), 2 * frame))
-
-    def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
+    def structure(self) -> UnitRtl:
         height, width, channels = self.get("height"), self.get("width"), self.get("channels")
         unit = Instance(
             "swu",

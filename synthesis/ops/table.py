@@ -7,7 +7,6 @@ from qonnx.core.modelwrapper import ModelWrapper
 from quant.intmath import pack_words
 from sim.golden.lookup import lookup
 from synthesis.ops.base import (
-    Cost,
     Instance,
     Stream,
     UnitRtl,
@@ -15,7 +14,6 @@ from synthesis.ops.base import (
     check_range,
     hex_words,
     int_type,
-    memory_blocks,
     vitrail_op,
 )
 
@@ -25,7 +23,6 @@ class VitrailTable(VitrailOp):
     """Look every code up.
 
     Inputs: codes (1, tokens, channels), content (2**in_bits,).
-    Estimate: 92 LUTs for a table of 256 codes, block RAM above.
     """
 
     attributes = {
@@ -47,20 +44,18 @@ class VitrailTable(VitrailOp):
     def get_exp_cycles(self) -> int:
         return self.get("tokens") * self.get("channels")
 
-    def cost(self, fpgapart: str) -> Cost:
-        entries, bits = 2 ** self.get("in_bits"), self.get("out_bits")
-        return Cost(20 + 9 * bits) if entries <= 256 else Cost(20, 0, memory_blocks(bits, entries))
-
-    def rtl(self, model: ModelWrapper, name: str) -> UnitRtl:
+    def structure(self) -> UnitRtl:
         in_bits, out_bits = self.get("in_bits"), self.get("out_bits")
-        content = self.constant(model, 1)
-        check_range(f"{self.onnx_node.name} content", content, out_bits)
-        file = f"{name}_table.hex"
         unit = Instance(
             "lookup",
             "",
-            {"IN_BITS": in_bits, "OUT_BITS": out_bits, "INIT_FILE": file},
+            {"IN_BITS": in_bits, "OUT_BITS": out_bits, "INIT_FILE": "*_table.hex"},
             {"s_axis": "in0", "m_axis": "out0"},
             tie={"wr_en": "1'b0", "wr_addr": f"{in_bits}'d0", "wr_data": f"{out_bits}'d0"},
         )
-        return UnitRtl([unit], {}, {file: hex_words(pack_words(content[:, None], out_bits), out_bits)})
+        return UnitRtl([unit])
+
+    def contents(self, model: ModelWrapper | None) -> dict[str, list[str]]:
+        bits, content = self.get("out_bits"), self.constant(model, 1)
+        check_range(f"{self.onnx_node.name} content", content, bits)
+        return {"*_table.hex": hex_words(pack_words(content[:, None], bits), bits)}

@@ -12,7 +12,7 @@ FILE = "folded.onnx"
 CONFIG = "folding.json"
 BOARD_KEYS = (
     *("name", "part", "clock_mhz", "resources", "bram_bits"),
-    *("fold_lut_limit", "budget_fraction", "block_fraction"),
+    *("dsp_sums", "fold_lut_limit", "budget_fraction", "block_fraction"),
 )
 
 

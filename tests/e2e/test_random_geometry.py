@@ -24,6 +24,7 @@ SMALL_SEEDS = (101, 102)
 BOARDS = ("ulx3s_85f", "zcu102", "kv260")
 FOLDINGS = ("any", "any", "rate", "budget")
 IMAGES = 2
+CYCLES_MODEL = 1.02  # simulated image time over that of the slowest unit, which folding reckons with
 LANES = 64  # products a cycle of an mvu that a drawn folding stays within where it can: they decide the compile time
 CYCLES = 6_000  # of an image that a drawn folding stays within, unless a unit that cannot be folded takes longer
 
@@ -147,7 +148,7 @@ def shapes(mvu: Any, cycles: int) -> dict[int, list[int]]:
 
 
 def random_folding(case: Geometry, model: Any, board: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """PE, SIMD, tile and multiplier rows of every mvu, SIMD of every matmul, as FINN's ApplyConfig takes them.
+    """PE, SIMD, tile and lanes of every mvu, SIMD of every matmul, as FINN's ApplyConfig takes them.
 
     SIMD need not divide the columns, a tile need not divide the tokens.
     """
@@ -166,9 +167,14 @@ def random_folding(case: Geometry, model: Any, board: dict[str, Any]) -> dict[st
             simd = int(rng.choice(possible[pe]))
             inst.set_nodeattr("PE", pe)
             tile = int(rng.integers(2, inst.get_nodeattr("tokens") + 2)) if rng.random() < 0.4 else 1
-            dsp_rows = int(rng.integers(0, inst.lanes()["fixed"] + 1))
-            config[node.name] = {"PE": pe, "SIMD": simd, "tile": tile, "dsp_rows": dsp_rows}
-            config[node.name]["target"] = fold.target_of(board)
+            entry = {"PE": pe, "SIMD": simd, "tile": tile, "dsp_rows": int(rng.integers(0, inst.lanes()["fixed"] + 1))}
+            entry |= {"target": fold.target_of(board), "dsp_sums": int(rng.integers(2)), "da": 0}
+            if rng.random() < 0.4:  # by distributed arithmetic, where few tokens do not make it too slow
+                tables = entry | {"tile": inst.get_nodeattr("tokens"), "dsp_rows": 0, "da": 1}
+                for name, value in tables.items():
+                    inst.set_nodeattr(name, value)
+                entry = tables if inst.get_exp_cycles() <= 3 * cycles else entry
+            config[node.name] = entry
         elif fold.kind(inst) == "VitrailMatmul":
             quick = []
             for simd in range(1, inst.contraction + 1):
@@ -211,6 +217,8 @@ def check(case: Geometry, folder: Path) -> None:
     """Build and compare: torch, QONNX, the folded graph, the design with sized FIFOs on all edges."""
     import copy
 
+    from qonnx.custom_op.registry import getCustomOp
+
     from models.train import integer_logits
     from quant.export import execute as execute_qonnx
     from quant.export import export_qonnx
@@ -244,6 +252,8 @@ def check(case: Geometry, folder: Path) -> None:
     generate(copy.deepcopy(model), folder / "large", target)
     sizing = size_fifos(model, folder / "large", folder / "rtl", target, build=compiled)  # compares logits, too
     assert sizing.cycles <= 1.01 * sizing.large_cycles
+    ideal = max(inst.get_exp_cycles() for inst in map(getCustomOp, model.graph.node))
+    assert ideal <= sizing.large_cycles <= CYCLES_MODEL * ideal
 
     rtl = Network(folder / "rtl")
     found = rtl.run_probed(images, compiled(folder / "rtl"))

@@ -2,6 +2,7 @@
 """Folding: constraints of lanes and sizes, budgets, frame rates, FINN's configuration and reports."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from qonnx.transformation.base import Transformation
 
 from synthesis import fold
 from synthesis.board import list_boards, load_board
-from synthesis.lower import lower
-from synthesis.ops.mvu import lane_order
+from synthesis.lower import edge_names, execute, lower
+from synthesis.ops.mvu import da_beats, lane_order
 
 
 class Copy(Transformation):
@@ -146,7 +147,7 @@ def test_multiplier_blocks_go_where_they_save_most(fixed_model):
     for name, option in chosen.items():
         if (name, option.pe, option.simd) in space.ends:
             luts, dsps = space.ends[name, option.pe, option.simd]
-            gains[name] = (luts.cost.lut - dsps.cost.lut) / dsps.cost.dsp
+            gains[name] = (luts.cost.lut - dsps.cost.lut) / (dsps.cost.dsp - luts.cost.dsp)
     full = [gain for name, gain in gains.items() if chosen[name].dsp_rows]
     none = [gain for name, gain in gains.items() if not chosen[name].dsp_rows]
     assert full and none and min(full) >= max(none)
@@ -186,3 +187,45 @@ def test_folding_file_is_applied_again(model, tmp_path):
     first = fold.apply_folding(model, folding.config, board["part"])
     second = fold.apply_folding(model, json.loads(path.read_text()), board["part"])
     assert first.graph.SerializeToString() == second.graph.SerializeToString()
+
+
+def test_offset_of_tables_ends_in_the_requant(model):
+    """With every mvu by distributed arithmetic, accumulators miss their offsets and every code behind is the same."""
+    board = load_board("zcu102")
+    config = fold.search(model, board).config
+    images = np.random.default_rng(4).integers(-128, 128, (3, 8, 8, 1))
+    plain = fold.apply_folding(model.transform(Copy()), config, board["part"])
+    mvus = [node.name for node in model.graph.node if node.op_type == "VitrailMvu"]
+    for name in mvus:
+        config[name] |= {"da": 1, "tile": 4, "dsp_rows": 0}
+    tables = fold.apply_folding(model.transform(Copy()), config, board["part"])
+    names = edge_names(plain)
+    found, wanted = execute(tables, images, names), execute(plain, images, names)
+    sums = {node.output[0]: getCustomOp(node) for node in tables.graph.node if node.name in mvus}
+    for name in names:
+        if name in sums:
+            weight = sums[name].constant(tables, 1)
+            offset = -np.minimum(weight, 0).sum(axis=1)
+            assert offset.any()
+            np.testing.assert_array_equal(found[name] + offset, wanted[name])
+        else:
+            np.testing.assert_array_equal(found[name], wanted[name])
+
+
+def test_tables_are_chosen_where_many_tokens_pass(tmp_path):
+    """226 tokens: on UltraScale+ rows on LUTs are cheapest in tables."""
+    from tests.synthesis.conftest import TINY, export_tiny
+
+    dims = replace(TINY, image_size=32)
+    model = fold.minimize_accumulators(lower(export_tiny(tmp_path / "model.onnx", dims=dims)))
+    board = load_board("zcu102") | {"block_fraction": 0.1}
+    chosen = fold.search(model.transform(Copy()), board).config
+    assert any(entry.get("da") for entry in chosen.values())
+    assert all(entry["tile"] > 100 and entry["dsp_rows"] == 0 for entry in chosen.values() if entry.get("da"))
+    assert all(entry["tile"] == 1 for entry in chosen.values() if entry.get("da") == 0)
+
+
+@pytest.mark.parametrize(("tokens", "simd", "target", "cycles"), [(200, 36, 2, 200), (17, 36, 2, 148), (17, 8, 1, 52)])
+def test_cycles_of_a_weight_word_in_tables(tokens, simd, target, cycles):
+    """Nine loads of 16 cycles hide behind 200 tokens and not behind 17; with one bank two of them come on top."""
+    assert da_beats(tokens, simd, target) == cycles

@@ -10,7 +10,7 @@ from qonnx.custom_op.registry import getCustomOp
 from quant.intmath import unpack_words
 from quant.schemes import decode
 from synthesis.finn_env import load_finn
-from synthesis.ops.base import fifo_cost, hex_words, memory_blocks, rom_blocks
+from synthesis.ops.base import hex_words
 
 ops = load_finn()
 
@@ -103,8 +103,5 @@ def test_wide_codes_need_integer_arrays():
     assert context["y0"].tolist() == [[[2**30]]]
 
 
-def test_memory_estimates():
-    assert memory_blocks(8, 128) == 0 and memory_blocks(8, 2048) == 1 and memory_blocks(36, 513) == 2
-    assert rom_blocks(49, 16) == 0 and rom_blocks(49, 64) == 2
-    assert fifo_cost(8, 0).lut == 0 and fifo_cost(8, 2).lut == 11 and fifo_cost(12, 2048).bram == 2
+def test_hex_words_have_the_digits_of_their_width():
     assert hex_words([10, 255], 9) == ["00a", "0ff"]

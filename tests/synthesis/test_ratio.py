@@ -8,12 +8,18 @@ import pytest
 from models.names import parse_model_name
 from models.train import checkpoint_path, main, recipe_of
 from quant.recipe import AUTO, load_recipe
-from synthesis import cli
+from synthesis import cli, ratio
 from synthesis.board import list_boards, load_board
-from synthesis.ops.mvu import LANE_LUTS
-from synthesis.ratio import macs_per_cycle, mixed_share, ratio_for, with_ratio
+from synthesis.ratio import mac_luts, macs_per_cycle, mixed_share, ratio_for, with_ratio
 
 AUTO_MODEL = parse_model_name("vit_mini_w4a8_auto")
+LUTS = {"dsp": 26, "pot": 65, "sp2": 50}
+
+
+@pytest.fixture
+def fixed_costs(monkeypatch):
+    """Costs of a MAC that a hand can reckon with."""
+    monkeypatch.setattr(ratio, "mac_luts", lambda board, config, rows: LUTS[rows])
 
 
 def board(**changes):
@@ -22,14 +28,14 @@ def board(**changes):
     return found | {"resources": {"lut": 100_000, "ff": 10_000, "dsp": 100, "bram": 100}} | changes
 
 
-def test_macs_per_cycle_by_hand():
+def test_macs_per_cycle_by_hand(fixed_costs):
     # four bits: two products a block; 70 % of the LUTs less what the lanes on blocks take
     on_blocks, sp2 = macs_per_cycle(board(), AUTO_MODEL, "sp2")
     assert on_blocks == 200
-    assert sp2 == pytest.approx((7_000 - 200 * LANE_LUTS["packed"][0]) / LANE_LUTS["sp2"][0])
+    assert sp2 == pytest.approx((7_000 - 200 * 26) / 50)
     # eight bits: one product a block
     on_blocks, pot = macs_per_cycle(board(), parse_model_name("vit_mini_w8a8_auto"), "pot")
-    assert (on_blocks, pot) == (100, pytest.approx((7_000 - 100 * LANE_LUTS["dsp"][0]) / LANE_LUTS["pot"][0]))
+    assert (on_blocks, pot) == (100, pytest.approx((7_000 - 100 * 26) / 65))
     no_room = board(fold_lut_limit=5_000)
     assert macs_per_cycle(no_room, AUTO_MODEL, "sp2") == (200, 0.0)
     assert ratio_for(no_room, AUTO_MODEL) == 0
@@ -43,9 +49,23 @@ def test_mixed_share_by_hand():
     assert mixed_share(dims, "none") == 0.0
 
 
-def test_ratio_by_hand(monkeypatch):
-    monkeypatch.setitem(LANE_LUTS, "packed", (26, 5))
-    monkeypatch.setitem(LANE_LUTS, "sp2", (50, 57))
+def test_fraction_of_the_device_decides(fixed_costs):
+    """A tenth of 100,000 LUT and of 1,000 blocks is what the boards above have."""
+    whole = board(resources={"lut": 100_000, "ff": 1, "dsp": 1000, "bram": 100}, fold_lut_limit=100_000)
+    assert macs_per_cycle(whole, AUTO_MODEL, "sp2", 0.1) == macs_per_cycle(board(), AUTO_MODEL, "sp2")
+    assert ratio_for(whole, AUTO_MODEL, 0.1) == ratio_for(board(), AUTO_MODEL) == 1
+
+
+def test_mac_luts_come_from_the_cost_model():
+    """Lanes on blocks are the cheapest; on UltraScale+ tables (many tokens) are cheaper than shift-adds (few)."""
+    for name in ("ulx3s_85f", "zcu102"):
+        costs = {rows: mac_luts(load_board(name), AUTO_MODEL, rows) for rows in LUTS}
+        assert 0 < costs["dsp"] < min(costs["pot"], costs["sp2"])
+    deit = parse_model_name("deit_s_w4a8_sp2")
+    assert mac_luts(load_board("zcu102"), deit, "sp2") < 0.7 * mac_luts(load_board("zcu102"), AUTO_MODEL, "sp2")
+
+
+def test_ratio_by_hand(fixed_costs):
     # 14,000 LUT for lanes, 200 x 26 of them beside blocks, 176 SP2 MACs in the others: 176 / 376 = 0.468 of all MACs,
     # 0.468 / 0.623 = 0.752 of those in the MLP layers, which hold 62.3 % of the network's: 3 of 4 rows
     assert ratio_for(board(fold_lut_limit=20_000), AUTO_MODEL) == 3

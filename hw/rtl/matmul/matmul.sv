@@ -300,8 +300,9 @@ module matmul #(
     end
   end
 
-  // ---- memories; words are read only in halves that are complete
-  (* no_rw_check *) logic [SIMD*A_BITS-1:0] a_words[2*CHUNKS_MAX];
+  // ---- memories, above 32 words in block RAM; words are read only in halves that are complete
+  (* no_rw_check, ram_style = CHUNKS_MAX > 16 ? "block" : "distributed" *)
+  logic [SIMD*A_BITS-1:0] a_words[2*CHUNKS_MAX];
   logic [SIMD*A_BITS-1:0] a_q;
   always_ff @(posedge clk) begin
     if (a_write_q) a_words[a_addr_q] <= a_word_q;
@@ -313,7 +314,7 @@ module matmul #(
   localparam int unsigned STAGES = 3 + $clog2(SIMD);  // read, multiplier input, product, tree
   logic [SIMD*PRODUCT_BITS-1:0] products;
   for (genvar s = 0; s < SIMD; s++) begin : gen_bank
-    (* no_rw_check *) logic [B_BITS-1:0] b_words[2*B_WORDS];
+    (* no_rw_check, ram_style = B_WORDS > 16 ? "block" : "distributed" *) logic [B_BITS-1:0] b_words[2*B_WORDS];
     logic [B_BITS-1:0] b_q;
     logic [35:0] p;
     wire [A_BITS-1:0] ai = a_q[s*A_BITS+:A_BITS];

@@ -328,8 +328,8 @@ module mvu #(
       else if (m_axis_tready) m_axis_tvalid <= 1'b0;
     end
   end else begin : gen_sum_ram
-    // The RAM is read one cycle before the lanes deliver and written one cycle after. Tiles of one and two tokens need
-    // their sum sooner: it comes from the registers that hold the last two sums.
+    // The RAM, above 32 words a block RAM, is read one cycle before the lanes deliver and written one cycle after. Tiles
+    // of one and two tokens need their sum sooner: it comes from the registers that hold the last two sums.
     logic [STAGES-1:0][T_BITS-1:0] slots_q;
     logic [T_BITS-1:0] last_slot_q, older_slot_q;  // of the two beats that read before
     logic [1:0] from_q;  // the sum so far: 0 none, 1 in last_q, 2 in older_q, 3 in the RAM
@@ -338,7 +338,7 @@ module mvu #(
     logic [T_BITS-1:0] write_slot_q;
     wire [T_BITS-1:0] read_slot = slots_q[STAGES-2];
     logic done_ready;
-    (* no_rw_check *) logic [PE*ACC_BITS-1:0] sums[T_MAX];
+    (* no_rw_check, ram_style = T_MAX > 32 ? "block" : "distributed" *) logic [PE*ACC_BITS-1:0] sums[T_MAX];
 
     assign en = !(done_q && !done_ready);
     assign old = from_q[1] ? (from_q[0] ? word_q : older_q) : from_q[0] ? last_q : '0;

@@ -133,8 +133,8 @@ module reorder #(
     end
   end
 
-  // ---- buffer: a bank is read only when it is full and written only when it is not
-  (* no_rw_check *) logic [ELEM_BITS-1:0] words[2*WORDS];
+  // ---- buffer, above 32 words in block RAM: a bank is read only when it is full and written only when it is not
+  (* no_rw_check, ram_style = WORDS > 16 ? "block" : "distributed" *) logic [ELEM_BITS-1:0] words[2*WORDS];
   logic [ELEM_BITS-1:0] word_q;
   always_ff @(posedge clk) begin
     if (load) words[wr_addr_q] <= s_axis_tdata;

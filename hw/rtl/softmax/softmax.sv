@@ -4,9 +4,9 @@
 //   p = min((e * r + 2^(s-1)) >> s, 2^OUT_BITS - 1)
 //   TWIN_SHIFT m > 0: p of more than n = OUT_BITS - m bits is min((e * r + 2^(s+m-1)) >> (s+m), 2^n - 1) << m
 // Rounding : half toward +inf.
-// Latency  : from the last score of a row L + 29 clk cycles. Three rows are in work at a time: one is loaded
+// Latency  : from the last score of a row L + 30 clk cycles. Three rows are in work at a time: one is loaded
 //            (maximum), one is summed, one is written out, while the reciprocal of the next is divided.
-// Throughput: a row of L scores takes max(L + 7, 22) cycles. Back pressure: full.
+// Throughput: a row of L scores takes max(L + 6, 22) cycles. Back pressure: full.
 // Job      : one row; cfg_length is sampled with its first beat.
 // Table    : 256 words of 12 bits, INIT_FILE or the write port between two jobs; word 0 is above 2048 (it is 4095 in
 //            sim.golden.softmax.exp_table), so that the reciprocal has 17 bits.
@@ -182,9 +182,10 @@ module softmax #(
 
   // ---- output: exponentials times the reciprocal, which wanders along with the first element of its row
   logic out_reading_q, out_wait_q, out_first_q, out_word_first_q;
-  logic out_word_valid_q, out_exp_valid_q, product_valid_q;
+  logic out_near_first_q;
+  logic out_word_valid_q, out_near_valid_q, out_exp_valid_q, product_valid_q;
   length_t out_left_q;
-  logic [11:0] out_word_q, out_exp_q;
+  logic [11:0] out_word_q, out_near_q, out_exp_q;     // read; beside the block RAM; in the multiplier, which may be far
   logic [RECIP_BITS-1:0] recip_q;
   localparam int unsigned DROPPED = 27 - FRACTION_BITS;
   localparam int unsigned ROUND_BITS = FRACTION_BITS + 2;
@@ -194,7 +195,7 @@ module softmax #(
   wire out_last = out_left_q == '0;
   // out_wait_q: this reciprocal is on its way already
   wire out_begin = recip_done && !out_wait_q && advance && (!out_reading_q || out_last);
-  assign recip_taken = advance && out_word_first_q && out_word_valid_q;
+  assign recip_taken = advance && out_near_first_q && out_near_valid_q;
   wire round_t product = round_t'((29'(out_exp_q) * 29'(recip_q)) >> DROPPED);
   wire round_t rounded = (product_q + 1'b1) >> 1;
   logic [OUT_BITS-1:0] probability;
@@ -215,8 +216,10 @@ module softmax #(
       out_first_q      <= out_begin;
       out_word_q       <= exps[exp_read_q];
       out_word_first_q <= out_first_q;
-      out_exp_q        <= out_word_q;
-      if (out_word_first_q) recip_q <= quotient_q[RECIP_BITS-1:0];
+      out_near_first_q <= out_word_first_q;
+      out_near_q       <= out_word_q;
+      out_exp_q        <= out_near_q;
+      if (out_near_first_q) recip_q <= quotient_q[RECIP_BITS-1:0];
       product_q    <= product;
       m_axis_tdata <= probability;
     end
@@ -225,6 +228,7 @@ module softmax #(
       out_wait_q       <= 1'b0;
       exp_read_q       <= '0;
       out_word_valid_q <= 1'b0;
+      out_near_valid_q <= 1'b0;
       out_exp_valid_q  <= 1'b0;
       product_valid_q  <= 1'b0;
       m_axis_tvalid    <= 1'b0;
@@ -234,7 +238,8 @@ module softmax #(
         out_reading_q <= out_begin || (out_reading_q && !out_last);
         if (out_reading_q) exp_read_q <= exp_read_q + 1'b1;
         out_word_valid_q <= out_reading_q;
-        out_exp_valid_q  <= out_word_valid_q;
+        out_near_valid_q <= out_word_valid_q;
+        out_exp_valid_q  <= out_near_valid_q;
         product_valid_q  <= out_exp_valid_q;
         m_axis_tvalid    <= product_valid_q;
       end

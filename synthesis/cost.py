@@ -1,0 +1,392 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Estimated resources of an RTL module from its parameters: what folding and `make explore` search with.
+
+LUTs and flip-flops are sums of features (products of parameters) with the coefficients of
+synthesis/costs/<family>.json, which `make calibrate` fits to Yosys runs of random units; docs/results/cost_model.md has
+their error on other units. Multiplier blocks and block RAMs follow from the structure. All count as in
+synthesis/backends/yosys.py, but block RAMs always as those of 18 kbit.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent / "costs"
+# One block RAM as FINN counts it (BRAM_18K); an ECP5 EBR is the same size.
+BRAM_BITS = 18 * 1024
+SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
+FAMILIES = ("ecp5", "xcup")
+Params = Mapping[str, int | str]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Estimated resources: LUT sites, multiplier blocks, block RAMs of 18 kbit, flip-flops."""
+
+    lut: int = 0
+    dsp: int = 0
+    bram: int = 0
+    ff: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.lut + other.lut, self.dsp + other.dsp, self.bram + other.bram, self.ff + other.ff)
+
+
+def family(part: str) -> str:
+    """Device family of a part: "ecp5" (4-input LUTs), else "xcup" (6-input LUTs)."""
+    return "ecp5" if part.upper().startswith("LFE5") else "xcup"
+
+
+def bits_of(number: int) -> int:
+    """Width of a counter up to number - 1: clog2, at least 1."""
+    return max(1, (number - 1).bit_length())
+
+
+# ------------------------------------------------------------------------------------------------ memories
+
+
+def block_shape(width: int, depth: int) -> tuple[int, int]:
+    """Words and bits of a block RAM in the shape of which fewest hold a memory."""
+    return min(SHAPES, key=lambda shape: (math.ceil(depth / shape[0]) * math.ceil(width / shape[1]), shape[0]))
+
+
+def blocks(width: int, depth: int) -> int:
+    """Block RAMs of 18 kbit for a memory of one write and one read port: columns of one shape, the last narrower."""
+    if width <= 0:
+        return 0
+    deep, wide = block_shape(width, depth)
+    columns = max(1, width // wide)
+    return columns * math.ceil(depth / deep) + blocks(width - columns * wide, depth)
+
+
+def block_mux(width: int, depth: int, most: int = 0) -> int:
+    """Bits of multiplexers behind a memory that is deeper than a block RAM; 0 up to `most` words, which are LUT RAM."""
+    return width * (math.ceil(depth / block_shape(width, depth)[0]) - 1) if depth > most else 0
+
+
+def memory_blocks(width: int, depth: int, most: int = 32) -> int:
+    """Block RAMs of a memory; 0 up to `most` words, which go to LUT RAM."""
+    return blocks(width, depth) if depth > most else 0
+
+
+def lutram(width: int, depth: int, most: int = 32) -> int:
+    """LUT RAMs of 16 words by 4 bits, where memory_blocks leaves a memory to them."""
+    return 0 if depth > most else math.ceil(depth / 16) * math.ceil(width / 4)
+
+
+def adder_tree(count: int, width: int) -> tuple[int, int, int]:
+    """Adders of a tree over `count` numbers of `width` bits; bits of their sums, and of numbers that wait a level."""
+    adders = total = waiting = 0
+    while count > 1:
+        width += 1
+        adders, total, waiting = adders + count // 2, total + count // 2 * width, waiting + count % 2 * width
+        count = (count + 1) // 2
+    return adders, total, waiting
+
+
+# ------------------------------------------------------------------------------------------------ modules
+# Each function gives the features of one module, its multiplier blocks and its block RAMs.
+
+
+@dataclass(frozen=True)
+class Part:
+    """One module with its parameters on a device family; a parameter that is not there is 0."""
+
+    device: str
+    params: Params
+
+    def __getitem__(self, name: str) -> int:
+        value = self.params.get(name, 0)
+        return value if isinstance(value, int) else 0
+
+
+Structure = tuple[Mapping[str, float], int, int]
+
+
+def _reader(p: Part) -> Structure:
+    chunks = math.ceil(p["K_MAX"] / p["SIMD"])
+    memory = p["SIMD"] * p["ELEM_BITS"], 2 * p["T_MAX"] * chunks
+    features = {
+        "one": 1, "k": bits_of(p["K_MAX"]), "chunk": bits_of(chunks), "tile": bits_of(p["T_MAX"]) * (p["T_MAX"] > 1),
+        "group": bits_of(p["GROUPS_MAX"]), "address": bits_of(memory[1]), "word": memory[0],
+        "lutram": lutram(*memory, 16), "simd": p["SIMD"] * (p["SIMD"] > 1), "mux": block_mux(*memory, 16),
+    }  # fmt: skip
+    return features, 0, memory_blocks(*memory, 16)
+
+
+def _rom(p: Part) -> Structure:
+    size = p["WIDTH"] * p["DEPTH"]
+    small = size < 1024
+    features = {
+        "one": 1, "address": bits_of(p["DEPTH"]), "content": size * small, "width": p["WIDTH"] * small,
+        "mux": 0 if small else block_mux(p["WIDTH"], p["DEPTH"]),
+    }  # fmt: skip
+    return features, 0, 0 if small else blocks(p["WIDTH"], p["DEPTH"])
+
+
+def _mvu(p: Part) -> Structure:
+    pe, simd, acc, tiled = p["PE"], p["SIMD"], p["ACC_BITS"], p["T_MAX"] > 1
+    features: dict[str, float] = {
+        "one": 1, "chunk": bits_of(p["CHUNKS_MAX"]), "acc": pe * acc, "pe": pe, "stall": p["STALL_REGISTER"],
+        "input": simd * p["A_BITS"], "tile": bits_of(p["T_MAX"]) * tiled, "tile_acc": pe * acc * tiled,
+        "tile_word": pe * simd * p["W_BITS"] * (tiled and not p["DA"]),
+    }  # fmt: skip
+    rows = {"fixed": pe - p["ROWS_POT"] - p["ROWS_SP2"] - p["DSP_ROWS"], "pot": p["ROWS_POT"], "sp2": p["ROWS_SP2"]}
+    if p["DA"]:
+        features |= {"da": 1, "da_quads": math.ceil(simd / 4)}
+        for scheme, count in rows.items():
+            features |= _da_rows(p, scheme, count)
+        dsp = 0
+    else:
+        features |= _plane_rows(p, rows["fixed"]) | _pot_rows(p, rows["pot"]) | _sp2_rows(p, rows["sp2"])
+        blocks_used, dsp = _block_rows(p)
+        features |= blocks_used
+    bram = 0
+    if tiled:
+        fifo = _fifo(Part(p.device, {"WIDTH": pe * acc, "DEPTH": p["T_MAX"]}))
+        features |= {f"fifo_{name}": value for name, value in fifo[0].items()}
+        features["lutram"] = lutram(pe * acc, p["T_MAX"])
+        bram = fifo[2] + memory_blocks(pe * acc, p["T_MAX"])
+    return features, dsp, bram
+
+
+def _block_rows(p: Part) -> tuple[dict[str, float], int]:
+    """Rows on multiplier blocks: in pairs, alone or summed inside the blocks; and the blocks."""
+    simd, a_bits, w_bits = p["SIMD"], p["A_BITS"], p["W_BITS"]
+    paired = p["DSP_ROWS"] // 2 * 2 if w_bits <= 4 and a_bits <= 8 else 0
+    alone = p["DSP_ROWS"] - paired
+    features: dict[str, float] = {}
+    for name, count, width in (
+        ("alone", alone, a_bits + w_bits - 1),
+        ("sums" if p["DSP_SUMS"] else "pair", paired, a_bits + w_bits),
+    ):
+        adders, total, waiting = adder_tree(simd, width)
+        features |= {
+            f"{name}_tree": count * total, f"{name}_adders": count * adders, f"{name}_mac": count * simd,
+            f"{name}_weight": count * simd * w_bits, f"{name}_row": count, f"{name}_wait": count * waiting,
+            f"{name}_width": count * width,
+        }  # fmt: skip
+    return features, simd * (paired // 2 + alone)
+
+
+def _plane_rows(p: Part, count: int) -> dict[str, float]:
+    """Fixed-point rows by bit planes of the weights."""
+    simd, a_bits, w_bits = p["SIMD"], p["A_BITS"], p["W_BITS"]
+    adders, total, waiting = adder_tree(simd, a_bits)
+    joins, joined, joined_waiting = adder_tree(w_bits, a_bits + (bits_of(simd) if simd > 1 else 0))
+    return {
+        "plane_tree": count * w_bits * total, "plane_adders": count * w_bits * adders,
+        "plane_wait": count * w_bits * waiting, "plane_join": count * joined,
+        "plane_odd": count * (w_bits & (w_bits - 1) != 0) * (w_bits + simd), "plane_joins": count * joins,
+        "plane_join_wait": count * joined_waiting, "plane_weight": count * simd * w_bits, "plane_row": count,
+        "plane_single": count * (simd == 1) * w_bits * a_bits,
+    }  # fmt: skip
+
+
+def _pot_rows(p: Part, count: int) -> dict[str, float]:
+    """Power-of-two rows: two stages of shift, the second one in the first adders."""
+    simd, a_bits = p["SIMD"], p["A_BITS"]
+    exponent = min(p["W_BITS"] - 1, 4)
+    part, product = a_bits + 2 ** (exponent - 1) - 1, a_bits + 2**exponent - 2
+    adders, total, waiting = adder_tree(math.ceil(simd / 2), product + 1)
+    pairs = count * (simd // 2)
+    return {
+        "pot_part": count * simd * part, "pot_shift": count * simd * part * (exponent - 1),
+        "pot_zero": count * simd * a_bits, "pot_pair": pairs * (product + 1), "pot_pairs": pairs,
+        "pot_odd": count * (simd % 2) * product,
+        "pot_tree": count * total, "pot_adders": count * adders, "pot_wait": count * waiting,
+        "pot_weight": count * simd * p["W_BITS"], "pot_row": count, "pot_sum": count * (product + bits_of(simd)),
+    }  # fmt: skip
+
+
+def _sp2_rows(p: Part, count: int) -> dict[str, float]:
+    """Rows of sums of two powers of two: two shifted terms and an adder, two digits at four bits."""
+    simd, a_bits, w_bits = p["SIMD"], p["A_BITS"], p["W_BITS"]
+    m1, m2 = w_bits // 2, (w_bits - 1) // 2
+    product = a_bits + 2**m1 - 1
+    high = product - (2**m1 - 2**m2)
+    adders, total, waiting = adder_tree(simd, product)
+    name = "sp2_w4" if w_bits == 4 else "sp2"
+    features: dict[str, float] = {
+        f"{name}_tree": count * total, f"{name}_adders": count * adders, f"{name}_wait": count * waiting,
+        f"{name}_mac": count * simd, f"{name}_input": count * simd * a_bits, f"{name}_row": count,
+        f"{name}_product": count * simd * product, "sp2_weight": count * simd * w_bits,
+    }  # fmt: skip
+    if w_bits != 4:
+        features |= {
+            "sp2_term1": count * simd * a_bits * (2**m1 - 2), "sp2_term2": count * simd * a_bits * max(0, 2**m2 - 2),
+            "sp2_high": count * simd * high * (m2 > 0),
+        }  # fmt: skip
+    return features
+
+
+def _da_rows(p: Part, scheme: str, count: int) -> dict[str, float]:
+    """Rows of one scheme by distributed arithmetic: tables of subset sums, trees of planes, their join, the loader."""
+    a_bits, w_bits, quads = p["A_BITS"], p["W_BITS"], math.ceil(p["SIMD"] / 4)
+    if scheme == "fixed":
+        largest = 2 ** (w_bits - 1) - 1
+    else:
+        largest = 2 ** (2 ** min(w_bits - 1, 4) - 2) if scheme == "pot" else 2 ** (2 ** (w_bits // 2) - 1)
+    entry = (4 * largest).bit_length()
+    grown = (4 * largest * quads).bit_length()
+    adders, total, waiting = adder_tree(quads, entry)
+    joins, joined, _ = adder_tree(a_bits, grown)
+    rams = math.ceil(count * entry / 4) if p.device == "ecp5" else math.ceil(count * entry / 2) / 7
+    return {
+        f"da_{scheme}_ram": quads * a_bits * rams, f"da_{scheme}_entry": count * quads * a_bits * entry,
+        f"da_{scheme}_tree": count * a_bits * total, f"da_{scheme}_adders": count * a_bits * adders,
+        f"da_{scheme}_wait": count * a_bits * waiting, f"da_{scheme}_join": count * joined,
+        f"da_{scheme}_joins": count * joins, f"da_{scheme}_row": count, f"da_{scheme}_load": count * entry,
+        f"da_{scheme}_one": count > 0,
+        f"da_{scheme}_word": count * w_bits,
+    }  # fmt: skip
+
+
+def _requant(p: Part) -> Structure:
+    pe, acc, bias, tiled = p["PE"], p["ACC_BITS"], p["BIAS_BITS"], p["T_MAX"] > 1
+    split, pick, halves = acc > 18, pe > 2, math.ceil(pe / 2)
+    total = max(acc + p["MULT_BITS"], bias) + 1
+    features = {
+        "one": 1, "sum": total, "above": total - p["OUT_BITS"], "out": p["OUT_BITS"], "bias": bias,
+        "bias_stages": bias * (2 + pick + split), "pairs": pe // 2 * acc, "halves": (halves - 1) * acc,
+        "half": pick * halves * acc, "pick": pick, "split": split, "split_sum": split * (acc + p["MULT_BITS"]),
+        "lane": p["LANE_BITS"] * (pe > 1), "odd": pe & (pe - 1) != 0, "many": pe > 1, "rows": bits_of(p["ROWS_MAX"]),
+        "tile": tiled, "tile_bits": bits_of(p["T_MAX"]) * tiled, "tile_rows": bits_of(p["ROWS_MAX"]) * tiled,
+        "window": tiled * lutram(p["LANE_BITS"] + bias + p["MULT_BITS"], 2 ** bits_of(2 * pe), 1024),
+    }  # fmt: skip
+    return features, 1 + split, 0
+
+
+def _reorder(p: Part) -> Structure:
+    memory = p["ELEM_BITS"], 2 * p["ROWS_MAX"] * p["T_MAX"]
+    features = {
+        "one": 1, "address": bits_of(memory[1]), "rows": bits_of(p["ROWS_MAX"]), "tile": bits_of(p["T_MAX"]),
+        "word": memory[0], "lutram": lutram(*memory), "pe": bits_of(p["PE"]), "mux": block_mux(*memory, 32),
+    }  # fmt: skip
+    return features, 0, memory_blocks(*memory)
+
+
+def _matmul(p: Part) -> Structure:
+    simd, transpose = p["SIMD"], p["TRANSPOSE"]
+    chunks = math.ceil((p["N_MAX"] if transpose else p["D_MAX"]) / simd)
+    words = p["C_MAX"] * math.ceil(p["N_MAX"] / simd) if transpose else math.ceil(p["C_MAX"] / simd) * p["N_MAX"]
+    row, store = (simd * p["A_BITS"], 2 * chunks), (p["B_BITS"], 2 * words)
+    adders, total, _ = adder_tree(simd, p["A_BITS"] + p["B_BITS"])
+    counters = [max(5, bits_of(p[name] + 1)) for name in ("N_MAX", "D_MAX", "H_MAX", "Q_MAX")]
+    features = {
+        "one": 1, "transpose": transpose, "counters": sum(counters), "transpose_counters": transpose * sum(counters),
+        "address": bits_of(2 * words), "transpose_address": transpose * bits_of(2 * words),
+        "chunk": bits_of(2 * chunks),
+        "tree": total, "adders": adders, "mac": simd, "acc": p["ACC_BITS"], "row_lutram": lutram(*row),
+        "store_lutram": simd * lutram(*store), "row": simd * p["A_BITS"], "word": simd * p["B_BITS"],
+        "stall": p["STALL_REGISTER"], "mux": block_mux(*row, 32) + simd * block_mux(*store, 32),
+        "simd_address": simd * bits_of(2 * words), "load": (simd > 1) * simd,
+        "words": p["C_MAX"] & (p["C_MAX"] - 1) == 0,
+    }  # fmt: skip
+    return features, simd, memory_blocks(*row) + simd * memory_blocks(*store)
+
+
+def _layernorm(p: Part) -> Structure:
+    x, count = p["X_BITS"], p["C_MAX"]
+    log = bits_of(count)
+    magnitude = (count << (x - 1)).bit_length()  # of the sum of a token
+    features = {
+        "one": 1, "x": x, "c": log, "split": x + log > 18, "parts": magnitude > 18,
+        "parts_bits": (magnitude > 18) * magnitude, "power": count & (count - 1) == 0,
+    }  # fmt: skip
+    # x * x, three steps of the root in one, n * r; S1 * S1; the low part of n * r; C * S2 in two parts and C * x
+    dsp = 3 + (3 if magnitude > 19 else 1) + (x + log + 1 > 19)
+    if count & (count - 1):
+        dsp += 3 + (2 * x - 1 + log - 18 > 18)
+    return features, dsp, blocks(x, 2 ** bits_of(count + 64)) + 1
+
+
+def _softmax(p: Part) -> Structure:
+    address = bits_of(3 * p["L_MAX"])
+    features = {
+        "one": 1, "address": address, "out": p["OUT_BITS"], "twin": p["TWIN_SHIFT"] > 0,
+        "power": p["L_MAX"] & (p["L_MAX"] - 1) == 0,
+    }  # fmt: skip
+    return features, 1, 1 + blocks(8, 2**address) + blocks(12, 2**address)
+
+
+def _lookup(p: Part) -> Structure:
+    size = p["OUT_BITS"] * 2 ** p["IN_BITS"]
+    features = {"one": 1, "out": p["OUT_BITS"], "content": size}
+    return features, 0, 0
+
+
+def _swu(p: Part) -> Structure:
+    frame = p["H_MAX"] * p["W_MAX"] * p["C_MAX"]
+    features = {
+        "one": 1, "address": bits_of(2 * frame), "side": bits_of(p["W_MAX"]), "channels": p["C_MAX"] > 1,
+        "elem": p["ELEM_BITS"], "mux": block_mux(p["ELEM_BITS"], 2 * frame),
+    }  # fmt: skip
+    return features, 0, blocks(p["ELEM_BITS"], 2 * frame)
+
+
+def _embed(p: Part) -> Structure:
+    return {"one": 1, "out": p["OUT_BITS"], "tokens": bits_of(p["T_MAX"]), "channels": bits_of(p["C_MAX"])}, 0, 0
+
+
+def _add(p: Part) -> Structure:
+    return {"one": 1, "out": p["OUT_BITS"]}, 0, 0
+
+
+def _tee(p: Part) -> Structure:
+    return {"one": 1, "outputs": p["OUTPUTS"]}, 0, 0
+
+
+def _split(p: Part) -> Structure:
+    return {"one": 1, "outputs": p["OUTPUTS"], "channels": bits_of(p["C_MAX"])}, 0, 0
+
+
+def _select(p: Part) -> Structure:
+    return {"one": 1, "tokens": bits_of(p["T_MAX"]), "channels": bits_of(p["C_MAX"])}, 0, 0
+
+
+def _fifo(p: Part) -> Structure:
+    width, depth = p["WIDTH"], p["DEPTH"]
+    if depth <= 2:
+        return {"skid": 1, "skid_width": width}, 0, 0
+    if depth <= 32:
+        rams = math.ceil(2 ** bits_of(depth - 1) / 16) * math.ceil(width / 4)
+        return {"small": 1, "small_width": width, "small_address": bits_of(depth), "small_ram": rams}, 0, 0
+    words = depth - 2
+    room = 2 ** bits_of(words) if words <= 2048 else words
+    return {"deep": 1, "deep_width": width, "deep_address": bits_of(words)}, 0, blocks(width, room)
+
+
+MODULES: dict[str, Callable[[Part], Structure]] = {
+    "add": _add, "embed": _embed, "fifo": _fifo, "layernorm": _layernorm, "lookup": _lookup, "matmul": _matmul,
+    "mvu": _mvu, "reader": _reader, "reorder": _reorder, "requant": _requant, "rom": _rom, "select": _select,
+    "softmax": _softmax, "split": _split, "swu": _swu, "tee": _tee,
+}  # fmt: skip
+
+
+@cache
+def coefficients(device: str) -> dict[str, dict[str, dict[str, float]]]:
+    """Fitted coefficients of a family: module -> "lut" or "ff" -> feature -> coefficient."""
+    return json.loads((FOLDER / f"{device}.json").read_text())["coefficients"]
+
+
+def features(device: str, module: str, params: Params) -> Mapping[str, float]:
+    """Features of one RTL module; parameters as in module_cost."""
+    return MODULES[module](Part(device, params))[0]
+
+
+def module_cost(device: str, module: str, params: Params) -> Cost:
+    """Estimate of one RTL module.
+
+    Args:
+        device: One of FAMILIES.
+        module: Name, as in hw/rtl.
+        params: Its parameters.
+    """
+    found, dsp, bram = MODULES[module](Part(device, params))
+    fitted = coefficients(device)[module]
+    lut, ff = (sum(fitted[key].get(name, 0.0) * value for name, value in found.items()) for key in ("lut", "ff"))
+    return Cost(round(lut), dsp, bram, round(ff))

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""synthesis/cost.py: memories and trees by hand, structure against Yosys, and what estimates are made of."""
+
+import pytest
+
+from synthesis import cost
+from synthesis.backends import yosys
+from synthesis.board import ROOT, unit_sources
+
+MVU = {"PE": 4, "SIMD": 8, "A_BITS": 8, "W_BITS": 4, "ACC_BITS": 16, "T_MAX": 1, "CHUNKS_MAX": 12, "DSP_ROWS": 0}
+
+
+@pytest.mark.parametrize(
+    ("width", "depth", "found"),
+    [
+        (36, 512, 1),
+        (36, 513, 2),
+        (8, 2048, 1),
+        (1, 16384, 1),
+        (40, 512, 2),  # a column of 36 bits and one of 4
+        (54, 1024, 3),
+        (49, 64, 2),
+    ],
+)
+def test_blocks_by_hand(width, depth, found):
+    assert cost.blocks(width, depth) == found
+
+
+def test_small_memories_are_lut_ram():
+    assert cost.memory_blocks(200, 32) == 0 and cost.lutram(200, 32) == 2 * 50
+    assert cost.memory_blocks(8, 33) == 1 and cost.lutram(8, 33) == 0
+    assert cost.memory_blocks(8, 17, 16) == 1
+
+
+def test_adder_tree_by_hand():
+    """Five numbers of 4 bits: 2 sums of 5 bits and one number that waits, 1 of 6 and one that waits, 1 of 7."""
+    assert cost.adder_tree(5, 4) == (4, 2 * 5 + 6 + 7, 5 + 6)
+    assert cost.adder_tree(1, 9) == (0, 0, 0)
+
+
+def test_families_of_parts():
+    assert cost.family("LFE5U-85F") == "ecp5" and cost.family("xczu9eg-ffvb1156-2-e") == "xcup"
+
+
+@pytest.mark.parametrize("device", cost.FAMILIES)
+def test_every_module_has_coefficients(device):
+    assert set(cost.coefficients(device)) == set(cost.MODULES)
+
+
+def test_costs_add_up():
+    assert sum([cost.Cost(1, 2, 3, 4), cost.Cost(10, 20, 30, 40)], cost.Cost()) == cost.Cost(11, 22, 33, 44)
+
+
+@pytest.mark.parametrize("device", cost.FAMILIES)
+def test_more_of_a_lane_costs_more(device):
+    for change in ({"PE": 8}, {"SIMD": 16}, {"W_BITS": 6}):
+        assert cost.module_cost(device, "mvu", MVU | change).lut > cost.module_cost(device, "mvu", MVU).lut
+
+
+def test_multiplier_blocks_by_hand():
+    blocks = lambda **changes: cost.module_cost("ecp5", "mvu", MVU | changes).dsp  # noqa: E731
+    assert [blocks(DSP_ROWS=rows) for rows in (0, 1, 2, 3, 4)] == [0, 8, 8, 16, 16]  # two rows share a block
+    assert blocks(DSP_ROWS=4, W_BITS=5) == 32
+
+
+@pytest.mark.yosys
+@pytest.mark.parametrize("device", cost.FAMILIES)
+@pytest.mark.parametrize("changes", [{}, {"ROWS_SP2": 2, "DSP_ROWS": 2}, {"DA": 1, "T_MAX": 40, "SIMD": 12}])
+def test_estimate_is_near_to_synthesis(device, changes, tmp_path):
+    """An mvu that no fit has seen: LUT and FF within a fifth here, multiplier blocks and block RAMs exactly."""
+    from synthesis.ops.mvu import da_params
+
+    target = {"ecp5": 1, "xcup": 2}[device]
+    params = MVU | changes | (da_params(target) if "DA" in changes else {})
+    made = yosys.synthesize(
+        unit_sources(["mvu"]), "mvu", tmp_path, cwd=ROOT, target=device, parameters=params | {"TARGET": target}
+    )
+    used, estimate = made.resources, cost.module_cost(device, "mvu", params)
+    assert estimate.dsp == used["dsp"]
+    assert estimate.bram == used["bram"] * (1 if device == "ecp5" else 2)
+    assert estimate.lut == pytest.approx(used["lut"], rel=0.2)
+    assert estimate.ff == pytest.approx(used["ff"], rel=0.2)
