@@ -34,6 +34,7 @@ ops = load_finn()
 FOLDER = ROOT / "build" / "calibrate"
 TARGETS = {"ecp5": 1, "xcup": 2}
 FAMILY_NAMES = {"ecp5": "ECP5", "xcup": "UltraScale+"}
+BACKENDS = [ROOT / "synthesis" / "backends" / f"{name}.py" for name in ("yosys", "carry_ends", "dsp_registers")]
 FIGURES = ("lut", "ff", "dsp", "bram")
 SMALL = 50  # cells: smaller ops count as this large in relative errors
 RIDGE = 1e-3  # weight of the coefficients' squares beside those of the relative errors
@@ -187,11 +188,11 @@ def draw_select(rng: Rng, target: int) -> tuple[dict[str, Any], list[np.ndarray]
 Draw = Callable[[Rng, int], tuple[dict[str, Any], list[np.ndarray]]]
 # Name -> op, draw of its attributes and constants, how many for ECP5 and for UltraScale+
 DRAWS: dict[str, tuple[str, Draw, tuple[int, int]]] = {
-    "mvu": ("VitrailMvu", draw_mvu, (99, 45)),
-    "mvu_da": ("VitrailMvu", draw_mvu_da, (33, 42)),
-    "requant": ("VitrailRequant", draw_requant, (45, 21)),
-    "matmul": ("VitrailMatmul", draw_matmul, (36, 21)),
-    "layernorm": ("VitrailLayerNorm", draw_layernorm, (15, 9)),
+    "mvu": ("VitrailMvu", draw_mvu, (99, 24)),
+    "mvu_da": ("VitrailMvu", draw_mvu_da, (33, 30)),
+    "requant": ("VitrailRequant", draw_requant, (45, 12)),
+    "matmul": ("VitrailMatmul", draw_matmul, (36, 12)),
+    "layernorm": ("VitrailLayerNorm", draw_layernorm, (15, 6)),
     "softmax": ("VitrailSoftmax", draw_softmax, (12, 6)),
     "swu": ("VitrailSwu", draw_swu, (9, 6)),
     "embed": ("VitrailEmbed", draw_embed, (9, 6)),
@@ -201,7 +202,7 @@ DRAWS: dict[str, tuple[str, Draw, tuple[int, int]]] = {
     "split": ("VitrailSplit", draw_split, (6, 3)),
     "select": ("VitrailSelect", draw_select, (6, 3)),
 }
-FIFOS = (36, 18)
+FIFOS = (36, 12)
 
 
 def draw(name: str, seed: int, device: str) -> tuple[ModelWrapper, Any]:
@@ -240,11 +241,12 @@ def measure(name: str, seed: int, device: str) -> list[dict[str, Any]]:
     folder = FOLDER / device / f"{name}_{seed}"
     sources = generate_finn_unit(model, inst, folder, TARGETS[device])
     made = synthesize(sources, sources[-1].stem, folder, device)
-    samples = []
-    for item in instances:
-        used = made.resources_by_unit.get(f"u_{item.role or item.module}", dict.fromkeys(FIGURES, 0))
-        samples.append(sample(name, seed, device, item.module, dict(item.params), used))
-    return samples
+    units = {f"u_{item.role or item.module}": item for item in instances}
+    used = {unit: made.resources_by_unit.get(unit, dict.fromkeys(FIGURES, 0)) for unit in units}
+    main = f"u_{next(item.role or item.module for item in instances if not item.role)}"
+    rest = {key: made.resources[key] - sum(found[key] for found in used.values()) for key in FIGURES}
+    used[main] = {key: used[main][key] + rest[key] for key in FIGURES}  # cells whose names tell no instance
+    return [sample(name, seed, device, item.module, dict(item.params), used[unit]) for unit, item in units.items()]
 
 
 def fifo_params(seed: int) -> dict[str, int]:
@@ -299,7 +301,7 @@ def collect(device: str, workers: int, only: Sequence[str] = ()) -> list[dict[st
         else:
             instances = draw(name, seed, device)[1].structure().instances
             modules, params = [item.module for item in instances], [dict(item.params) for item in instances]
-        key = content_hash(params, device, yosys.version(), yosys.FLOWS[device], *unit_sources(modules))
+        key = content_hash(params, device, yosys.version(), *unit_sources(modules), *BACKENDS)
         path = FOLDER / "kept" / f"{device}_{name}_{seed}_{key}.json"
         if not path.is_file():
             write_json(path, measure_fifo(seed, device) if name == "fifo" else measure(name, seed, device))
@@ -404,12 +406,16 @@ def design_errors(folder: Path) -> list[dict[str, Any]]:
         ValueError: the design is not built.
     """
     files = [folder / "results" / "fold.json", folder / "results" / "synth.json", folder / "rtl" / "design.json"]
-    if missing := [path for path in files if not path.is_file()]:
+    if missing := [path for path in (*files, folder / "manifest.json") if not path.is_file()]:
         raise ValueError(f"{missing[0]} does not exist; expected a design built up to synthesis. Run: make synth")
     units, measured, design = (json.loads(path.read_text()) for path in files)
     device = cost.family(load_board(json.loads((folder / "manifest.json").read_text())["board"])["part"])
     ops_of: dict[str, dict[str, list[tuple[float, float]]]] = {}
     sums = {key: [0.0, 0.0] for key in FIGURES}
+    if any("ff_estimate" not in unit for unit in units["units"]):
+        raise ValueError(
+            f"{files[0]} has no estimates of flip-flops; expected a design folded with them. Run: make synth"
+        )
     for unit in units["units"]:
         estimate = {key: float(unit[f"{key}_estimate"]) for key in FIGURES}
         for edge in design["edges"]:

@@ -130,15 +130,14 @@ def _rom(p: Part) -> Structure:
 def _mvu(p: Part) -> Structure:
     pe, simd, acc, tiled = p["PE"], p["SIMD"], p["ACC_BITS"], p["T_MAX"] > 1
     features: dict[str, float] = {
-        "one": 1, "chunk": bits_of(p["CHUNKS_MAX"]), "acc": pe * acc, "pe": pe, "stall": p["STALL_REGISTER"],
+        "one": 1, "chunk": bits_of(p["CHUNKS_MAX"]), "acc": (pe - _in_blocks(p)) * acc, "pe": pe,
+        "stall": p["STALL_REGISTER"],
         "input": simd * p["A_BITS"], "tile": bits_of(p["T_MAX"]) * tiled, "tile_acc": pe * acc * tiled,
         "tile_word": pe * simd * p["W_BITS"] * (tiled and not p["DA"]),
     }  # fmt: skip
     rows = {"fixed": pe - p["ROWS_POT"] - p["ROWS_SP2"] - p["DSP_ROWS"], "pot": p["ROWS_POT"], "sp2": p["ROWS_SP2"]}
     if p["DA"]:
-        features |= {"da": 1, "da_quads": math.ceil(simd / 4)}
-        for scheme, count in rows.items():
-            features |= _da_rows(p, scheme, count)
+        features |= _da_rows(p, rows)
         dsp = 0
     else:
         features |= _plane_rows(p, rows["fixed"]) | _pot_rows(p, rows["pot"]) | _sp2_rows(p, rows["sp2"])
@@ -149,8 +148,15 @@ def _mvu(p: Part) -> Structure:
         fifo = _fifo(Part(p.device, {"WIDTH": pe * acc, "DEPTH": p["T_MAX"]}))
         features |= {f"fifo_{name}": value for name, value in fifo[0].items()}
         features["lutram"] = lutram(pe * acc, p["T_MAX"])
-        bram = fifo[2] + memory_blocks(pe * acc, p["T_MAX"])
+        bram = fifo[2] + (memory_blocks(pe * acc, p["T_MAX"]) if p["CHUNKS_MAX"] > 1 else 0)
     return features, dsp, bram
+
+
+def _in_blocks(p: Part) -> int:
+    """Rows whose sums over all chunks stay in the multiplier blocks (mvu.sv: DSP_TOTALS)."""
+    paired = p["DSP_ROWS"] // 2 * 2 if p["W_BITS"] <= 4 and p["A_BITS"] <= 8 else 0
+    fits = p["SIMD"] > 1 and p["T_MAX"] == 1 and p["CHUNKS_MAX"] * min(p["SIMD"], 12) <= 2047
+    return paired if p["DSP_SUMS"] and p.device == "xcup" and fits else 0
 
 
 def _block_rows(p: Part) -> tuple[dict[str, float], int]:
@@ -169,7 +175,12 @@ def _block_rows(p: Part) -> tuple[dict[str, float], int]:
             f"{name}_weight": count * simd * w_bits, f"{name}_row": count, f"{name}_wait": count * waiting,
             f"{name}_width": count * width,
         }  # fmt: skip
-    return features, simd * (paired // 2 + alone)
+    return features, simd * (paired // 2 + alone * _on_block(p, a_bits + w_bits))
+
+
+def _on_block(p: Part, bits: int) -> bool:
+    """Whether a product of that many bits takes a multiplier block: Yosys gives UltraScale+'s to ten bits and more."""
+    return p.device == "ecp5" or bits >= 10
 
 
 def _plane_rows(p: Part, count: int) -> dict[str, float]:
@@ -207,42 +218,48 @@ def _sp2_rows(p: Part, count: int) -> dict[str, float]:
     simd, a_bits, w_bits = p["SIMD"], p["A_BITS"], p["W_BITS"]
     m1, m2 = w_bits // 2, (w_bits - 1) // 2
     product = a_bits + 2**m1 - 1
-    high = product - (2**m1 - 2**m2)
     adders, total, waiting = adder_tree(simd, product)
-    name = "sp2_w4" if w_bits == 4 else "sp2"
     features: dict[str, float] = {
-        f"{name}_tree": count * total, f"{name}_adders": count * adders, f"{name}_wait": count * waiting,
-        f"{name}_mac": count * simd, f"{name}_input": count * simd * a_bits, f"{name}_row": count,
-        f"{name}_product": count * simd * product, "sp2_weight": count * simd * w_bits,
+        "sp2_tree": count * total, "sp2_adders": count * adders, "sp2_wait": count * waiting, "sp2_row": count,
+        "sp2_weight": count * simd * w_bits, "sp2_product": count * simd * product,
     }  # fmt: skip
-    if w_bits != 4:
-        features |= {
-            "sp2_term1": count * simd * a_bits * (2**m1 - 2), "sp2_term2": count * simd * a_bits * max(0, 2**m2 - 2),
-            "sp2_high": count * simd * high * (m2 > 0),
-        }  # fmt: skip
-    return features
+    if w_bits == 4:
+        return features | {"sp2_digits": count * simd * a_bits}
+    high = product - (2**m1 - 2**m2)
+    return features | {
+        "sp2_gate": count * simd * a_bits, "sp2_term1": count * simd * a_bits * (2**m1 - 2),
+        "sp2_term2": count * simd * a_bits * max(0, 2**m2 - 2), "sp2_high": count * simd * high * (m2 > 0),
+    }  # fmt: skip
 
 
-def _da_rows(p: Part, scheme: str, count: int) -> dict[str, float]:
-    """Rows of one scheme by distributed arithmetic: tables of subset sums, trees of planes, their join, the loader."""
+def _da_rows(p: Part, rows: Mapping[str, int]) -> dict[str, float]:
+    """Rows by distributed arithmetic: tables of subset sums, trees of planes, their join, the loader.
+
+    The schemes differ in the width of an entry; each has tables and a loader of its own.
+    """
     a_bits, w_bits, quads = p["A_BITS"], p["W_BITS"], math.ceil(p["SIMD"] / 4)
-    if scheme == "fixed":
-        largest = 2 ** (w_bits - 1) - 1
-    else:
-        largest = 2 ** (2 ** min(w_bits - 1, 4) - 2) if scheme == "pot" else 2 ** (2 ** (w_bits // 2) - 1)
-    entry = (4 * largest).bit_length()
-    grown = (4 * largest * quads).bit_length()
-    adders, total, waiting = adder_tree(quads, entry)
-    joins, joined, _ = adder_tree(a_bits, grown)
-    rams = math.ceil(count * entry / 4) if p.device == "ecp5" else math.ceil(count * entry / 2) / 7
-    return {
-        f"da_{scheme}_ram": quads * a_bits * rams, f"da_{scheme}_entry": count * quads * a_bits * entry,
-        f"da_{scheme}_tree": count * a_bits * total, f"da_{scheme}_adders": count * a_bits * adders,
-        f"da_{scheme}_wait": count * a_bits * waiting, f"da_{scheme}_join": count * joined,
-        f"da_{scheme}_joins": count * joins, f"da_{scheme}_row": count, f"da_{scheme}_load": count * entry,
-        f"da_{scheme}_one": count > 0,
-        f"da_{scheme}_word": count * w_bits,
-    }  # fmt: skip
+    tops = {
+        "fixed": 2 ** (w_bits - 1) - 1,
+        "pot": 2 ** (2 ** min(w_bits - 1, 4) - 2),
+        "sp2": 2 ** (2 ** (w_bits // 2) - 1),
+    }
+    features: dict[str, float] = {"da": 1, "da_quads": quads}
+    for scheme, count in rows.items():
+        entry, grown = (4 * tops[scheme]).bit_length(), (4 * tops[scheme] * quads).bit_length()
+        adders, total, waiting = adder_tree(quads, entry)
+        joins, joined, _ = adder_tree(a_bits, grown)
+        if p.device == "ecp5":
+            rams = a_bits * math.ceil(count * entry / 4)
+        else:
+            rams = math.ceil(a_bits * math.ceil(count * entry / 2) / 7)
+        more = {
+            "da_ram": quads * rams, "da_entry": count * quads * a_bits * entry, "da_tree": count * a_bits * total,
+            "da_adders": count * a_bits * adders, "da_wait": count * a_bits * waiting, "da_join": count * joined,
+            "da_joins": count * joins, "da_row": count, "da_load": count * entry, "da_scheme": count > 0,
+            "da_scheme_quads": (count > 0) * quads, f"da_{scheme}_code": count * w_bits,
+        }  # fmt: skip
+        features |= {name: features.get(name, 0) + value for name, value in more.items()}
+    return features
 
 
 def _requant(p: Part) -> Structure:
@@ -286,7 +303,8 @@ def _matmul(p: Part) -> Structure:
         "simd_address": simd * bits_of(2 * words), "load": (simd > 1) * simd,
         "words": p["C_MAX"] & (p["C_MAX"] - 1) == 0,
     }  # fmt: skip
-    return features, simd, memory_blocks(*row) + simd * memory_blocks(*store)
+    dsp = simd * _on_block(p, p["A_BITS"] + p["B_BITS"])
+    return features, dsp, memory_blocks(*row) + simd * memory_blocks(*store)
 
 
 def _layernorm(p: Part) -> Structure:
@@ -299,6 +317,7 @@ def _layernorm(p: Part) -> Structure:
     }  # fmt: skip
     # x * x, three steps of the root in one, n * r; S1 * S1; the low part of n * r; C * S2 in two parts and C * x
     dsp = 3 + (3 if magnitude > 19 else 1) + (x + log + 1 > 19)
+    dsp += p.device == "xcup" and x + log > 18 and magnitude <= 19  # 18 bits without sign take two of its multipliers
     if count & (count - 1):
         dsp += 3 + (2 * x - 1 + log - 18 > 18)
     return features, dsp, blocks(x, 2 ** bits_of(count + 64)) + 1

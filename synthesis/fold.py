@@ -26,12 +26,15 @@ from synthesis.cost import BRAM_BITS, Cost, family, module_cost
 from synthesis.finn_env import load_finn
 from synthesis.ops.base import int_type
 from synthesis.ops.mvu import lane_order
+from synthesis.ops.requant import MULT_BITS
 
 ops = load_finn()
 
 RESOURCES = ("lut", "dsp", "bram")
 # Attributes of an mvu that a folding sets
 MVU_FOLDING = ("PE", "SIMD", "tile", "dsp_rows", "da")
+# Attributes of the requant behind it that follow
+PAIRED = ("PE", "tile", "bias_bits")
 # Prices in LUTs of a multiplier block and of a block RAM that the search tries.
 PRICES = (0, 5, 10, 20, 40, 60, 80, 100, 120, 160, 200, 300, 500, 1000)
 RESOURCE_NAMES = {"lut": "LUT", "dsp": "DSP", "bram": "block RAM (18 kbit)"}
@@ -128,7 +131,11 @@ def mvu_options(inst: Any, requant: Any, fpgapart: str, lanes: str = "all") -> l
     Raises:
         ValueError: lanes is "dsp" and rows are shift-add.
     """
-    saved = {name: inst.get_nodeattr(name) for name in MVU_FOLDING}
+    saved = [
+        (unit, name, unit.get_nodeattr(name))
+        for unit, names in ((inst, MVU_FOLDING), (requant, PAIRED))
+        for name in names
+    ]
     inst.set_nodeattr("da", 0)
     inst.set_nodeattr("tile", 1)
     schemes = inst.schemes()
@@ -153,22 +160,27 @@ def mvu_options(inst: Any, requant: Any, fpgapart: str, lanes: str = "all") -> l
                 options.append(Option(pe, simd, dsp_rows, cycles, pair_cost(inst, requant, fpgapart)))
             if lanes == "all":
                 options += da_options(inst, requant, fpgapart)
-    for name, value in saved.items():
-        inst.set_nodeattr(name, value)
+    for unit, name, value in saved:
+        unit.set_nodeattr(name, value)
     return options
 
 
 def da_options(inst: Any, requant: Any, fpgapart: str) -> list[Option]:
-    """Distributed arithmetic for the PE and SIMD that an mvu has: a tile of all tokens, or of half of them."""
+    """Distributed arithmetic for an mvu as folded: tiles of all tokens, or of half of them, but none of one token."""
     tokens, pe, simd = (inst.get_nodeattr(name) for name in ("tokens", "PE", "SIMD"))
+    bias_bits = requant.get_nodeattr("bias_bits")
+    # offset * M: an offset is a sum divided by the largest activation
+    offset_bits = inst.get_nodeattr("acc_bits") - inst.get_nodeattr("a_bits") + 1 + MULT_BITS
     inst.set_nodeattr("da", 1)
     inst.set_nodeattr("dsp_rows", 0)
+    requant.set_nodeattr("bias_bits", max(bias_bits, offset_bits))
     options = []
     for tile in sorted({tokens, math.ceil(tokens / 2)} - {1}) if simd > 1 else ():
         inst.set_nodeattr("tile", tile)
         options.append(Option(pe, simd, 0, inst.get_exp_cycles(), pair_cost(inst, requant, fpgapart), tile, 1))
     inst.set_nodeattr("da", 0)
     inst.set_nodeattr("tile", 1)
+    requant.set_nodeattr("bias_bits", bias_bits)
     return options
 
 
@@ -276,6 +288,7 @@ class _Search:
             others, share = self.least(key), available[key]
             if share < 2 * others and others <= whole[key]:
                 available[key] = max(share, min(whole[key], others + min(share, others)))
+            if available[key] > share:
                 notes.append(
                     f"FRACTION={fraction:g} is {share} {RESOURCE_NAMES[key]}, but the slowest folding needs {others}"
                     f"{' beside its lanes' if key == 'dsp' else ''}; folding may use {available[key]}"
@@ -496,9 +509,13 @@ def permute_lanes(model: ModelWrapper, mvu: Any) -> None:
 
 def take_offset(model: ModelWrapper, mvu: Any, requant: Any) -> None:
     """Add to a requant's B what distributed arithmetic leaves out of the accumulators: B + offset * M."""
+    name = f"{requant.onnx_node.name}_bias_da"
+    if requant.onnx_node.input[2] == name:
+        raise ValueError(
+            f"fold: {requant.onnx_node.name!r} holds offsets already; apply a folding to the lowered graph"
+        )
     offset = da_offset(mvu.constant(model, 1))
     mult, bias = (np.broadcast_to(requant.constant(model, i), offset.shape) for i in (1, 2))
-    name = f"{requant.onnx_node.name}_bias_da"
     model.set_initializer(name, bias + offset * mult)
     requant.onnx_node.input[2] = name
     bits = mvu.accumulator_bits(mvu.constant(model, 1))

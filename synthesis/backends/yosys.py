@@ -251,6 +251,8 @@ def cells_by_unit(netlist: Mapping[str, Any], inside: Sequence[str] = ()) -> dic
 def unit_of_name(name: str, inside: Sequence[str]) -> str | None:
     """Return the instance in front of a hierarchical name, None when it has none."""
     parts = re.sub(r"^\$flatten\\?", "", name).replace("\\", "").split(".")
+    if parts[0].startswith("$"):  # a pass of Yosys named it
+        return None
     if len(parts) > 2 and parts[0] in inside:
         return parts[1]
     if len(parts) > 1:

@@ -162,11 +162,6 @@ class VitrailMvu(VitrailOp):
         """True when two rows share one multiplier."""
         return packs(self.get("w_bits"), self.get("a_bits"))
 
-    def multipliers(self) -> int:
-        """DSP blocks for the products."""
-        rows = self.get("dsp_rows")
-        return self.get("SIMD") * ((rows + 1) // 2 if self.packs() else rows)
-
     def accumulator_bits(self, weight: np.ndarray) -> int:
         """Width that holds every accumulator these weights can make, partial sums included."""
         low, high = int(int_type(self.get("a_bits")).min()), int(int_type(self.get("a_bits")).max())

@@ -53,4 +53,5 @@ def run(build: Build, out: Path) -> dict[str, Any]:
     }
 
 
-STEP = Step("fold", "PE and SIMD for the board", "04_fold", ("lower",), lower.SOURCES, parameters, run)
+SOURCES = (*lower.SOURCES, "synthesis/cost.py", "synthesis/costs/*.json")
+STEP = Step("fold", "PE and SIMD for the board", "04_fold", ("lower",), SOURCES, parameters, run)

@@ -14,6 +14,7 @@ from sim.netlist import netlist_design, read_netlist
 from sim.toolchain import ROOT
 from sim.verilate import Design, Job
 from sim.words import Words
+from synthesis.backends.carry_ends import free_carry_ends
 
 RTL = Path(__file__).with_name("rtl")
 CELLS = sorted((ROOT / "sim" / "cells").glob("*.sv"))
@@ -90,6 +91,24 @@ def test_planted_fault_in_one_lut_is_seen(folder, stimulus, golden):
     (folder / "bad.json").write_text(json.dumps(about))
     with pytest.raises(AssertionError, match="sim: netlist mix m_axis job 0 beat"):
         netlist_design(folder / "bad.json", "mix").run([Job({"s_axis": stimulus}, {"m_axis": list(golden)})])
+
+
+def test_carry_ends_that_are_needed_are_seen(folder, stimulus, golden):
+    """Freed ends change nothing; a constant 0 that a sum needs shows when it is disconnected, too."""
+    about = json.loads((folder / "mix.json").read_text())
+    netlist = about["modules"]["mix"]
+    assert sum(free_carry_ends(netlist)) > 0
+    (folder / "free.json").write_text(json.dumps(about))
+    job = Job({"s_axis": stimulus}, {"m_axis": list(golden)})
+    netlist_design(folder / "free.json", "mix").run([job])
+    starts = [c["connections"] for c in netlist["cells"].values() if c["type"] == "CCU2C"]
+    starts = [pins for pins in starts if pins["CIN"] == ["0"]]
+    assert starts
+    for pins in starts:
+        pins["CIN"] = ["x"]
+    (folder / "cut.json").write_text(json.dumps(about))
+    with pytest.raises(AssertionError, match="sim: netlist mix m_axis job 0 beat"):
+        netlist_design(folder / "cut.json", "mix").run([job])
 
 
 def write_netlist(path, cells, ports=None):

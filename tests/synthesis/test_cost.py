@@ -44,11 +44,34 @@ def test_families_of_parts():
 
 @pytest.mark.parametrize("device", cost.FAMILIES)
 def test_every_module_has_coefficients(device):
-    assert set(cost.coefficients(device)) == set(cost.MODULES)
+    found = cost.coefficients(device)
+    assert set(found) == set(cost.MODULES)
+    assert all(found[module]["lut"] for module in cost.MODULES)
 
 
 def test_costs_add_up():
     assert sum([cost.Cost(1, 2, 3, 4), cost.Cost(10, 20, 30, 40)], cost.Cost()) == cost.Cost(11, 22, 33, 44)
+
+
+# LUTs of a MAC that `make bench-lanes` measured on whole mvus of 4 rows (docs/results/lanes.md)
+LANES = {
+    ("ecp5", "fixed", 0): 44.2, ("ecp5", "pot", 0): 45.9, ("ecp5", "sp2", 0): 47.1,
+    ("ecp5", "fixed", 1): 34.4, ("ecp5", "pot", 1): 55.3, ("ecp5", "sp2", 1): 40.3,
+    ("xcup", "fixed", 0): 42.6, ("xcup", "pot", 0): 50.4, ("xcup", "sp2", 0): 49.5,
+    ("xcup", "fixed", 1): 15.8, ("xcup", "pot", 1): 24.7, ("xcup", "sp2", 1): 17.7,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("lane", "luts"), LANES.items())
+def test_lanes_of_the_bench_are_estimated(lane, luts):
+    from synthesis.ops.mvu import da_params
+
+    device, scheme, da = lane
+    simd = {"ecp5": 32, "xcup": 36}[device]
+    params = MVU | {"SIMD": simd, "ACC_BITS": 24, "CHUNKS_MAX": 127}
+    params |= {"ROWS_POT": 4 * (scheme == "pot"), "ROWS_SP2": 4 * (scheme == "sp2")}
+    params |= {"T_MAX": 256} | da_params({"ecp5": 1, "xcup": 2}[device]) if da else {}
+    assert cost.module_cost(device, "mvu", params).lut / (4 * simd) == pytest.approx(luts, rel=0.2)
 
 
 @pytest.mark.parametrize("device", cost.FAMILIES)

@@ -189,6 +189,21 @@ def test_folding_file_is_applied_again(model, tmp_path):
     assert first.graph.SerializeToString() == second.graph.SerializeToString()
 
 
+def first_pair(model):
+    """Places of the first mvu and of the requant behind it."""
+    kinds = [node.op_type.removesuffix("_rtl") for node in model.graph.node]
+    return kinds.index("VitrailMvu"), kinds.index("VitrailRequant")
+
+
+def test_search_leaves_the_requants_as_they_are(model):
+    before = {i.onnx_node.name: [i.get_nodeattr(n) for n in fold.PAIRED] for i in units(model, "VitrailRequant")}
+    space = fold._Search(model, load_board("zcu102"))
+    assert space.options
+    assert before == {
+        i.onnx_node.name: [i.get_nodeattr(n) for n in fold.PAIRED] for i in units(model, "VitrailRequant")
+    }
+
+
 def test_offset_of_tables_ends_in_the_requant(model):
     """With every mvu by distributed arithmetic, accumulators miss their offsets and every code behind is the same."""
     board = load_board("zcu102")
@@ -199,6 +214,8 @@ def test_offset_of_tables_ends_in_the_requant(model):
     for name in mvus:
         config[name] |= {"da": 1, "tile": 4, "dsp_rows": 0}
     tables = fold.apply_folding(model.transform(Copy()), config, board["part"])
+    with pytest.raises(ValueError, match="holds offsets already; apply a folding to the lowered graph"):
+        fold.take_offset(tables, *(getCustomOp(tables.graph.node[i]) for i in first_pair(tables)))
     names = edge_names(plain)
     found, wanted = execute(tables, images, names), execute(plain, images, names)
     sums = {node.output[0]: getCustomOp(node) for node in tables.graph.node if node.name in mvus}
