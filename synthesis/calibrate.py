@@ -188,7 +188,7 @@ def draw_select(rng: Rng, target: int) -> tuple[dict[str, Any], list[np.ndarray]
 Draw = Callable[[Rng, int], tuple[dict[str, Any], list[np.ndarray]]]
 # Name -> op, draw of its attributes and constants, how many for ECP5 and for UltraScale+
 DRAWS: dict[str, tuple[str, Draw, tuple[int, int]]] = {
-    "mvu": ("VitrailMvu", draw_mvu, (99, 24)),
+    "mvu": ("VitrailMvu", draw_mvu, (99, 48)),
     "mvu_da": ("VitrailMvu", draw_mvu_da, (33, 30)),
     "requant": ("VitrailRequant", draw_requant, (45, 12)),
     "matmul": ("VitrailMatmul", draw_matmul, (36, 12)),
@@ -435,8 +435,8 @@ def design_errors(folder: Path) -> list[dict[str, Any]]:
 def markdown(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """Errors as a table."""
     head = [
-        "module or op",
-        "held out",
+        "op",
+        "how many",
         "LUT: mean error",
         "worst",
         "within 10 %",

@@ -60,7 +60,7 @@ def test_mac_luts_come_from_the_cost_model():
     """Lanes on blocks are the cheapest; on UltraScale+ tables (many tokens) are cheaper than shift-adds (few)."""
     for name in ("ulx3s_85f", "zcu102"):
         costs = {rows: mac_luts(load_board(name), AUTO_MODEL, rows) for rows in LUTS}
-        assert 0 < costs["dsp"] < min(costs["pot"], costs["sp2"])
+        assert 0 <= costs["dsp"] < min(costs["pot"], costs["sp2"])
     deit = parse_model_name("deit_s_w4a8_sp2")
     assert mac_luts(load_board("zcu102"), deit, "sp2") < 0.7 * mac_luts(load_board("zcu102"), AUTO_MODEL, "sp2")
 
