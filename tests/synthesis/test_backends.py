@@ -224,7 +224,8 @@ def test_bitstream_holds_chosen_clock(board, routed: nextpnr.Routed) -> None:
     text = (routed.bitstream.parent / "critical_path.txt").read_text()
     by_unit = re.findall(r"^ +([\d.]+) ns  (\w+): into", text, re.MULTILINE)
     assert {"host_link_i", "argmax_i"} <= {unit for _, unit in by_unit}
-    assert max(float(ns) for ns, _ in by_unit) == pytest.approx(1000 / routed.fmax_mhz, abs=0.01)
+    # up to a register's input: without its setup, 0.42 ns where that is the set or reset
+    assert 1000 / routed.fmax_mhz - 0.43 <= max(float(ns) for ns, _ in by_unit) <= 1000 / routed.fmax_mhz + 0.01
 
 
 @pytest.mark.slow

@@ -290,7 +290,7 @@ def two_studies(tmp_path):
     """A sweep of three points with made-up figures: w3a8 clearly worse than the baseline, w8a8 within noise of it."""
     sweep = load_sweep("vit_mini")
     names = ("w8a8_fixed", "w4a8_fixed", "w3a8_fixed", "w4a8_pot_half")
-    sweep = replace(sweep, points=names)
+    sweep = replace(sweep, points=names, reference="w8a8_fixed")
     storage = f"sqlite:///{tmp_path / 'study.db'}"
     trials = engine.open_study(storage, "t", ("maximize", "minimize", "minimize"), sweep.space)
     hardware = engine.open_study(storage, "h", ("minimize",), {})
