@@ -25,7 +25,7 @@ from sim.golden.mvu import da_offset
 from synthesis.cost import BRAM_BITS, Cost, family, module_cost
 from synthesis.finn_env import load_finn
 from synthesis.ops.base import int_type
-from synthesis.ops.mvu import lane_order
+from synthesis.ops.mvu import da_beats, lane_order
 from synthesis.ops.requant import MULT_BITS
 
 ops = load_finn()
@@ -166,7 +166,7 @@ def mvu_options(inst: Any, requant: Any, fpgapart: str, lanes: str = "all") -> l
 
 
 def da_options(inst: Any, requant: Any, fpgapart: str) -> list[Option]:
-    """Distributed arithmetic for an mvu as folded: tiles of all tokens, or of half of them, but none of one token."""
+    """Distributed arithmetic for an mvu as folded, with tiles of all tokens, of half of them, or just long enough."""
     tokens, pe, simd = (inst.get_nodeattr(name) for name in ("tokens", "PE", "SIMD"))
     bias_bits = requant.get_nodeattr("bias_bits")
     # offset * M: an offset is a sum divided by the largest activation
@@ -175,7 +175,8 @@ def da_options(inst: Any, requant: Any, fpgapart: str) -> list[Option]:
     inst.set_nodeattr("dsp_rows", 0)
     requant.set_nodeattr("bias_bits", max(bias_bits, offset_bits))
     options = []
-    for tile in sorted({tokens, math.ceil(tokens / 2)} - {1}) if simd > 1 else ():
+    shortest = da_beats(1, simd, 2)  # tokens that hide the loading of the next tables, where there are two banks
+    for tile in sorted({tokens, math.ceil(tokens / 2), min(tokens, shortest)} - {1}) if simd > 1 else ():
         inst.set_nodeattr("tile", tile)
         options.append(Option(pe, simd, 0, inst.get_exp_cycles(), pair_cost(inst, requant, fpgapart), tile, 1))
     inst.set_nodeattr("da", 0)
