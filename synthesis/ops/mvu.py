@@ -135,11 +135,12 @@ class VitrailMvu(VitrailOp):
     def get_exp_cycles(self) -> int:
         tokens, tile = self.get("tokens"), self.get("tile")
         words = self.groups * self.chunks
-        if not self.get("da"):
+        if tile == 1:
             return tokens * max(words, self.get("k"))
         tiles = [tile] * (tokens // tile) + [tokens % tile] * (tokens % tile > 0)
-        beats = [da_beats(count, self.get("SIMD"), self.get("target")) for count in tiles]
-        return sum(max(words * n, count * self.get("k")) for n, count in zip(beats, tiles, strict=True))
+        beats = [da_beats(n, self.get("SIMD"), self.get("target")) if self.get("da") else n for n in tiles]
+        # while a tile is replayed the reader loads the next one, of this image or the next
+        return sum(max(words * n, after * self.get("k")) for n, after in zip(beats, tiles[1:] + tiles[:1], strict=True))
 
     def schemes(self) -> np.ndarray:
         """Scheme id of every row."""
