@@ -338,7 +338,8 @@ class _Search:
         chosen = chosen | {name: on_luts for name, (on_luts, _) in ends.items()}
         left = self.available["dsp"] - self.base["dsp"] - sum(option.cost.dsp for option in chosen.values())
         saved = {
-            name: (luts.cost.lut - dsps.cost.lut) / (dsps.cost.dsp - luts.cost.dsp)
+            # products of a few bits take no block on UltraScale+
+            name: (luts.cost.lut - dsps.cost.lut) / max(1, dsps.cost.dsp - luts.cost.dsp)
             for name, (luts, dsps) in ends.items()
         }
         for name in sorted((name for name in ends if saved[name] > 0), key=lambda name: -saved[name]):

@@ -154,6 +154,17 @@ def test_multiplier_blocks_go_where_they_save_most(fixed_model):
     assert used["dsp"] <= space.available["dsp"]
 
 
+def test_products_of_few_bits_take_no_block(fixed_model):
+    """Rows of 5-bit weights by 4-bit activations: Yosys makes them of LUTs on UltraScale+, multiplier or not."""
+    model = fixed_model.transform(Copy())
+    for inst in units(model, "VitrailMvu"):
+        inst.set_nodeattr("w_bits", 5)
+        inst.set_nodeattr("a_bits", 4)
+    folding = fold.search(model, load_board("zcu102"))
+    mvus = units(model, "VitrailMvu")
+    assert not folding.excess and mvus and all(inst.cost("xczu9eg").dsp == 0 for inst in mvus)
+
+
 def test_what_does_not_fit_is_named(model):
     board = load_board("ulx3s_85f") | {"fold_lut_limit": 1000}
     excess = fold.search(model, board).excess
