@@ -93,6 +93,11 @@ class UnitRtl:
     files: dict[str, list[str]] = field(default_factory=dict)
 
 
+def tile_sizes(tokens: int, tile: int) -> list[int]:
+    """Tokens of each tile of an image; the last one has what is left."""
+    return [tile] * (tokens // tile) + [tokens % tile] * (tokens % tile > 0)
+
+
 def hex_words(words: list[int], bits: int) -> list[str]:
     """Lines for $readmemh, all of the same number of digits."""
     digits = (bits + 3) // 4

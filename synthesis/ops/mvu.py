@@ -17,6 +17,7 @@ from synthesis.ops.base import (
     VitrailOp,
     hex_words,
     int_type,
+    tile_sizes,
     vitrail_op,
 )
 
@@ -137,7 +138,7 @@ class VitrailMvu(VitrailOp):
         words = self.groups * self.chunks
         if tile == 1:
             return tokens * max(words, self.get("k"))
-        tiles = [tile] * (tokens // tile) + [tokens % tile] * (tokens % tile > 0)
+        tiles = tile_sizes(tokens, tile)
         beats = [da_beats(n, self.get("SIMD"), self.get("target")) if self.get("da") else n for n in tiles]
         # while a tile is replayed the reader loads the next one, of this image or the next
         return sum(max(words * n, after * self.get("k")) for n, after in zip(beats, tiles[1:] + tiles[:1], strict=True))

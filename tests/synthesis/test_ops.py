@@ -105,3 +105,12 @@ def test_wide_codes_need_integer_arrays():
 
 def test_hex_words_have_the_digits_of_their_width():
     assert hex_words([10, 255], 9) == ["00a", "0ff"]
+
+
+def test_cycles_of_uneven_tiles():
+    """26 tokens in tiles of 24 and 2: reorder takes 24 tokens while 2 leave, and 2 while 24 leave."""
+    sizes = {"tokens": 26, "channels": 336, "acc_bits": 14, "shift": 1}
+    assert op("VitrailRequant", **sizes).get_exp_cycles() == 26 * 336
+    assert op("VitrailRequant", tile=24, PE=12, **sizes).get_exp_cycles() == 2 * 24 * 336
+    # an mvu loads 2 tokens of 6 elements while it works on 24, and 24 while it works on 2: four words each
+    assert mvu(tokens=26, tile=24).get_exp_cycles() == 24 * 4 + 24 * 6
