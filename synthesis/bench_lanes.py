@@ -34,10 +34,10 @@ from sim.verilate import Design, Job, pack
 from synthesis.backends import yosys
 from synthesis.backends.process import run_tool
 from synthesis.backends.yosys import FLOWS
+from synthesis.cost import TARGETS
 
 SEED = 7
 A_BITS, W_BITS, ACC_BITS = 8, 4, 24
-TARGETS = {"ecp5": 1, "xcup": 2}  # the mvu's TARGET
 SIMD = {"ecp5": 32, "xcup": 36}  # 8 and 9 quads: full trees of two and of three
 ROWS = (2, 4)
 TILE = 256  # tokens of a tile where weights stay

@@ -27,12 +27,12 @@ from synthesis import cost
 from synthesis.backends import yosys
 from synthesis.board import load_board, unit_sources
 from synthesis.build import write_json, write_text
+from synthesis.cost import TARGETS
 from synthesis.finn_env import load_finn
 from synthesis.generate import generate_finn_unit
 
 ops = load_finn()
 FOLDER = ROOT / "build" / "calibrate"
-TARGETS = {"ecp5": 1, "xcup": 2}
 FAMILY_NAMES = {"ecp5": "ECP5", "xcup": "UltraScale+"}
 BACKENDS = [ROOT / "synthesis" / "backends" / f"{name}.py" for name in ("yosys", "carry_ends", "dsp_registers")]
 FIGURES = ("lut", "ff", "dsp", "bram")
@@ -286,13 +286,11 @@ def synthesize(
     return made
 
 
-def collect(device: str, workers: int, only: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Measure the draws of these names, or all; what is kept for the same sources is not measured again."""
-    only = only or (*DRAWS, "fifo")
+def collect(device: str, workers: int) -> list[dict[str, Any]]:
+    """Measure all draws; what is kept for the same sources is not measured again."""
     counts = {name: counts for name, (_, _, counts) in DRAWS.items()} | {"fifo": FIFOS}
-    tasks = [
-        (name, seed) for name in counts if name in only for seed in range(counts[name][list(TARGETS).index(device)])
-    ]
+    column = list(TARGETS).index(device)
+    tasks = [(name, seed) for name in counts for seed in range(counts[name][column])]
 
     def work(task: tuple[str, int]) -> list[dict[str, Any]]:
         name, seed = task

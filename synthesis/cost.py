@@ -18,7 +18,9 @@ FOLDER = Path(__file__).resolve().parent / "costs"
 # One block RAM as FINN counts it (BRAM_18K); an ECP5 EBR is the same size.
 BRAM_BITS = 18 * 1024
 SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
-FAMILIES = ("ecp5", "xcup")
+# Families, and the TARGET parameter of the RTL that instantiates their primitives
+TARGETS = {"ecp5": 1, "xcup": 2}
+FAMILIES = tuple(TARGETS)
 Params = Mapping[str, int | str]
 
 
@@ -38,6 +40,11 @@ class Cost:
 def family(part: str) -> str:
     """Device family of a part: "ecp5" (4-input LUTs), else "xcup" (6-input LUTs)."""
     return "ecp5" if part.upper().startswith("LFE5") else "xcup"
+
+
+def packs(w_bits: int, a_bits: int) -> bool:
+    """True when two rows share one multiplier."""
+    return w_bits <= 4 and a_bits <= 8
 
 
 def bits_of(number: int) -> int:
@@ -152,17 +159,21 @@ def _mvu(p: Part) -> Structure:
     return features, dsp, bram
 
 
+def _paired(p: Part) -> int:
+    """Rows on multiplier blocks that share one with another row."""
+    return p["DSP_ROWS"] // 2 * 2 if packs(p["W_BITS"], p["A_BITS"]) else 0
+
+
 def _in_blocks(p: Part) -> int:
     """Rows whose sums over all chunks stay in the multiplier blocks (mvu.sv: DSP_TOTALS)."""
-    paired = p["DSP_ROWS"] // 2 * 2 if p["W_BITS"] <= 4 and p["A_BITS"] <= 8 else 0
     fits = p["SIMD"] > 1 and p["T_MAX"] == 1 and p["CHUNKS_MAX"] * min(p["SIMD"], 12) <= 2047
-    return paired if p["DSP_SUMS"] and p.device == "xcup" and fits else 0
+    return _paired(p) if p["DSP_SUMS"] and p.device == "xcup" and fits else 0
 
 
 def _block_rows(p: Part) -> tuple[dict[str, float], int]:
     """Rows on multiplier blocks: in pairs, alone or summed inside the blocks; and the blocks."""
     simd, a_bits, w_bits = p["SIMD"], p["A_BITS"], p["W_BITS"]
-    paired = p["DSP_ROWS"] // 2 * 2 if w_bits <= 4 and a_bits <= 8 else 0
+    paired = _paired(p)
     alone = p["DSP_ROWS"] - paired
     features: dict[str, float] = {}
     for name, count, width in (
@@ -187,7 +198,7 @@ def _plane_rows(p: Part, count: int) -> dict[str, float]:
     """Fixed-point rows by bit planes of the weights."""
     simd, a_bits, w_bits = p["SIMD"], p["A_BITS"], p["W_BITS"]
     adders, total, waiting = adder_tree(simd, a_bits)
-    joins, joined, joined_waiting = adder_tree(w_bits, a_bits + (bits_of(simd) if simd > 1 else 0))
+    joins, joined, joined_waiting = adder_tree(w_bits, a_bits + (simd - 1).bit_length())
     return {
         "plane_tree": count * w_bits * total, "plane_adders": count * w_bits * adders,
         "plane_wait": count * w_bits * waiting, "plane_join": count * joined,

@@ -54,8 +54,8 @@ def macs_per_cycle(
     board: dict[str, Any], config: ModelConfig, scheme: str, fraction: float | None = None
 ) -> tuple[float, float]:
     """MACs a cycle that the board's budget holds: on multiplier blocks, and of a shift-add scheme on LUTs. Estimate."""
+    from synthesis.cost import packs
     from synthesis.fold import budget  # FINN+ takes seconds to import
-    from synthesis.ops.mvu import packs
 
     room = budget(board, fraction)
     packed = packs(config.weight_bits, config.activation_bits)
@@ -76,18 +76,19 @@ def mac_luts(board: dict[str, Any], config: ModelConfig, rows: str) -> float:
     from synthesis.fold import target_of
     from synthesis.ops.mvu import da_beats, da_params
 
+    count_of = {"dsp": "DSP_ROWS", "pot": "ROWS_POT", "sp2": "ROWS_SP2"}[rows]
+
     def luts(count: int, kind: dict[str, int]) -> int:
         widths = {"A_BITS": config.activation_bits, "W_BITS": config.weight_bits, "ACC_BITS": ACC_BITS}
-        schemes = {"ROWS_POT": count * (rows == "pot"), "ROWS_SP2": count * (rows == "sp2")}
-        sizes = {"PE": count, "SIMD": SIMD, "T_MAX": 1, "CHUNKS_MAX": CHUNKS} | schemes
-        kind = kind | ({"DSP_ROWS": count} if "DSP_ROWS" in kind else {})
-        return module_cost(family(board["part"]), "mvu", sizes | widths | kind).lut
+        sizes = {"PE": count, "SIMD": SIMD, "T_MAX": 1, "CHUNKS_MAX": CHUNKS, count_of: count}
+        blocks = {"DSP_SUMS": int(board["dsp_sums"])}
+        return module_cost(family(board["part"]), "mvu", sizes | widths | blocks | kind).lut
 
     def more(kind: dict[str, int]) -> float:
         return (luts(2 * ROWS, kind) - luts(ROWS, kind)) / (ROWS * SIMD)
 
     if rows == "dsp":
-        return more({"DSP_ROWS": 1, "DSP_SUMS": int(board["dsp_sums"])})
+        return more({})
     tokens, target = config.dims.tokens, target_of(board)
     tables = more({"T_MAX": tokens} | da_params(target)) * da_beats(tokens, SIMD, target) / tokens
     return min(more({}), tables)

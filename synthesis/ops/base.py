@@ -93,9 +93,15 @@ class UnitRtl:
     files: dict[str, list[str]] = field(default_factory=dict)
 
 
-def tile_sizes(tokens: int, tile: int) -> list[int]:
-    """Tokens of each tile of an image; the last one has what is left."""
-    return [tile] * (tokens // tile) + [tokens % tile] * (tokens % tile > 0)
+def tile_turns(tokens: int, tile: int) -> list[tuple[int, int, int]]:
+    """How often a tile of so many tokens is followed by one of so many, of this image or the next: (times, tile, next).
+
+    The last tile of an image has what is left of its tokens.
+    """
+    full, rest = divmod(tokens, tile)
+    if not full or not rest:
+        return [(max(full, 1), rest or tile, rest or tile)]
+    return [(full - 1, tile, tile), (1, tile, rest), (1, rest, tile)]
 
 
 def hex_words(words: list[int], bits: int) -> list[str]:

@@ -10,6 +10,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from quant.intmath import pack_words, signed_bits
 from quant.schemes import FIXED, POT, SP2, encode
 from sim.golden.mvu import da_offset, mvu
+from synthesis.cost import packs
 from synthesis.ops.base import (
     Instance,
     Stream,
@@ -17,7 +18,7 @@ from synthesis.ops.base import (
     VitrailOp,
     hex_words,
     int_type,
-    tile_sizes,
+    tile_turns,
     vitrail_op,
 )
 
@@ -26,11 +27,6 @@ DA_BANKS = {0: 1, 1: 1, 2: 2}
 DA_RADIX = {0: 2, 1: 2, 2: 3}
 # Cycles that fill the tables of four inputs
 DA_LOAD = 16
-
-
-def packs(w_bits: int, a_bits: int) -> bool:
-    """True when two rows share one multiplier."""
-    return w_bits <= 4 and a_bits <= 8
 
 
 def da_params(target: int) -> dict[str, int]:
@@ -136,12 +132,12 @@ class VitrailMvu(VitrailOp):
     def get_exp_cycles(self) -> int:
         tokens, tile = self.get("tokens"), self.get("tile")
         words = self.groups * self.chunks
-        if tile == 1:
-            return tokens * max(words, self.get("k"))
-        tiles = tile_sizes(tokens, tile)
-        beats = [da_beats(n, self.get("SIMD"), self.get("target")) if self.get("da") else n for n in tiles]
-        # while a tile is replayed the reader loads the next one, of this image or the next
-        return sum(max(words * n, after * self.get("k")) for n, after in zip(beats, tiles[1:] + tiles[:1], strict=True))
+        cycles = 0
+        for times, count, after in tile_turns(tokens, tile):
+            beats = da_beats(count, self.get("SIMD"), self.get("target")) if self.get("da") else count
+            # while a tile is replayed the reader loads the next one
+            cycles += times * max(words * beats, after * self.get("k"))
+        return cycles
 
     def schemes(self) -> np.ndarray:
         """Scheme id of every row."""

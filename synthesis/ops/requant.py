@@ -16,7 +16,7 @@ from synthesis.ops.base import (
     code_bits,
     hex_words,
     int_type,
-    tile_sizes,
+    tile_turns,
     vitrail_op,
 )
 
@@ -63,12 +63,9 @@ class VitrailRequant(VitrailOp):
         return [requant(acc, mult, bias, self.get("shift"), self.get("out_bits"), bool(self.get("out_signed")))]
 
     def get_exp_cycles(self) -> int:
-        tokens, tile = self.get("tokens"), self.get("tile")
-        if tile == 1:
-            return tokens * self.get("channels")
         # a tile is written into reorder while the one before it leaves
-        tiles = tile_sizes(tokens, tile)
-        return sum(max(pair) for pair in zip(tiles, tiles[1:] + tiles[:1], strict=True)) * self.get("channels")
+        turns = tile_turns(self.get("tokens"), self.get("tile"))
+        return sum(times * max(count, after) for times, count, after in turns) * self.get("channels")
 
     @property
     def lane_bits(self) -> int:

@@ -19,6 +19,7 @@ def parameters(build: Build) -> dict[str, Any]:
 def run(build: Build, out: Path) -> dict[str, Any]:
     """Synthesize for the board's device family."""
     from synthesis.backends import yosys
+    from synthesis.cost import family
     from synthesis.generate import read_description
 
     rtl = build.folder("fifo")
@@ -43,8 +44,8 @@ def run(build: Build, out: Path) -> dict[str, Any]:
             sources, "top", out, cwd=rtl, target="ecp5", parameters=settings, inside=["vit_i"], progress=build.progress
         )
     else:
-        family = "ecp5" if build.board["part"].upper().startswith("LFE5") else "xcup"
-        result = yosys.synthesize(sources, description["top"], out, cwd=rtl, target=family, progress=build.progress)
+        device = family(build.board["part"])
+        result = yosys.synthesize(sources, description["top"], out, cwd=rtl, target=device, progress=build.progress)
     result.netlist_json.rename(out / NETLIST)
     result.netlist_verilog.rename(out / NETLIST_VERILOG)
     return {"resources": result.resources, "resources_by_unit": by_unit(description, result.resources_by_unit)}

@@ -70,7 +70,7 @@ def test_lanes_of_the_bench_are_estimated(lane, luts):
     simd = {"ecp5": 32, "xcup": 36}[device]
     params = MVU | {"SIMD": simd, "ACC_BITS": 24, "CHUNKS_MAX": 127}
     params |= {"ROWS_POT": 4 * (scheme == "pot"), "ROWS_SP2": 4 * (scheme == "sp2")}
-    params |= {"T_MAX": 256} | da_params({"ecp5": 1, "xcup": 2}[device]) if da else {}
+    params |= {"T_MAX": 256} | da_params(cost.TARGETS[device]) if da else {}
     assert cost.module_cost(device, "mvu", params).lut / (4 * simd) == pytest.approx(luts, rel=0.2)
 
 
@@ -93,7 +93,7 @@ def test_estimate_is_near_to_synthesis(device, changes, tmp_path):
     """An mvu that no fit has seen: LUT and FF near (UltraScale+ has fewer samples), blocks and block RAMs exactly."""
     from synthesis.ops.mvu import da_params
 
-    target = {"ecp5": 1, "xcup": 2}[device]
+    target = cost.TARGETS[device]
     params = MVU | changes | (da_params(target) if "DA" in changes else {"DSP_SUMS": int(device == "xcup")})
     made = yosys.synthesize(
         unit_sources(["mvu"]), "mvu", tmp_path, cwd=ROOT, target=device, parameters=params | {"TARGET": target}
