@@ -125,8 +125,8 @@ def mvu_options(inst: Any, requant: Any, fpgapart: str, lanes: str = "all") -> l
     """Foldings of an mvu: PE divides the rows and sees one mix of schemes in all groups, SIMD divides k.
 
     The fixed rows of an option run all on multiplier blocks or, with lanes "all", all on LUTs; the search moves single
-    rows afterwards. With lanes "all" there is distributed arithmetic, too, with one tile or two. Costs are those of the
-    mvu and of the requant behind it.
+    rows afterwards. With lanes "all" there is distributed arithmetic, too (da_options). Costs are those of the mvu and
+    of the requant behind it.
 
     Raises:
         ValueError: lanes is "dsp" and rows are shift-add.
