@@ -44,8 +44,8 @@ class Run:
 
     Attributes:
         logits: Codes, shape (images, classes).
-        cycles_per_image: Mean distance of the last logits of consecutive images, the first image of a run left out;
-            None with fewer than three images.
+        cycles_per_image: Mean distance of the last logits of consecutive images in the later half of a run, when the
+            pipeline is full; None with fewer than three images.
         latency_cycles: First pixel to last logit of an image that meets an empty pipeline.
         cycles: Simulated cycles in all.
         seconds: Wall time of the simulation.
@@ -138,13 +138,14 @@ class Network:
 
     def _summary(self, results: Sequence[Result], seconds: float) -> Run:
         logits = np.concatenate([np.stack(r.outputs["m_axis"]) for r in results])
-        gaps = [np.diff(r.last["m_axis"])[1:] for r in results if len(r.last["m_axis"]) >= 3]
+        distances = [np.diff(r.last["m_axis"]) for r in results if len(r.last["m_axis"]) >= 3]
         peaks: dict[str, int] = {}
         for result in results:
             for scope, peak in result.peaks.items():
                 name = scope.split(".", 2)[-1].split(".")[0]
                 peaks[name] = max(peak, peaks.get(name, 0))
-        steady = float(np.mean(np.concatenate(gaps))) if gaps else None
+        later = [d[len(d) // 2 :] for d in distances]
+        steady = float(np.mean(np.concatenate(later))) if later else None
         latency = max(r.last["m_axis"][0] for r in results) + 1
         return Run(logits, steady, latency, sum(r.cycles for r in results), seconds, peaks)
 

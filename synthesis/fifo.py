@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """FIFO depths by simulation of the stitched design with its real FIFOs.
 
-The design with large FIFOs is simulated twice: at full speed, for the image time it can reach, and with pixels arriving
-at just that rate, so that a FIFO's peak shows what the edge needs and not how far the units before the bottleneck can
-run ahead. With depths from the peaks it must reach the same image time within 1 %; FIFOs that were full are doubled
-until it does, and get their large depth before the rounds run out.
+The design with large FIFOs is simulated at full speed, for the image time it can reach (of so many images that the
+pipeline is full before the last ones), and with pixels arriving at just that rate, so that a FIFO's peak shows what the
+edge needs and not how far the units before the bottleneck can run ahead. With depths from the peaks it must reach the
+same image time within 1 %; FIFOs that were full are doubled until it does, and get their large depth before the rounds
+run out.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,9 @@ from sim.verilate import DeadlockError, Design, Job, Result
 from synthesis.generate import generate, read_description
 from synthesis.lower import execute
 
-IMAGES = 5
+IMAGES = 5  # at least
+STEADY = 3  # the last images, by whose distances the image time is measured
+MOST_IMAGES = 32
 SEED = 1
 TOLERANCE = 1.01
 MAX_ROUNDS = 8
@@ -37,6 +40,7 @@ class Sizing:
         large_cycles: Cycles of an image with large FIFOs.
         cycles: Cycles of an image with these depths.
         latency: Cycles from reset to the last logit of the first image, with these depths.
+        images: Images of each simulation.
         rounds: Simulations with sized FIFOs.
         bits: Bits of all FIFOs.
         seed: Seed of the stimulus.
@@ -46,6 +50,7 @@ class Sizing:
     large_cycles: int
     cycles: int
     latency: int
+    images: int
     rounds: int
     bits: int
     seed: int
@@ -73,13 +78,20 @@ def size_fifos(
         RuntimeError: a simulation failed, or the depths do not converge.
     """
     description = read_description(large_rtl)
-    rng = np.random.default_rng(SEED)
-    images = rng.integers(-128, 128, (IMAGES, *description["image_shape"]))
-    logits = execute(model, images)[description["output"]].reshape(IMAGES, -1)
+
+    def stimulus(count: int) -> tuple[np.ndarray, np.ndarray]:
+        images = np.random.default_rng(SEED).integers(-128, 128, (count, *description["image_shape"]))
+        return images, execute(model, images)[description["output"]].reshape(count, -1)
+
+    images, logits = stimulus(IMAGES)
     edges = {edge["name"]: edge for edge in description["edges"] if edge["fifo"]}
     build = build or (lambda folder: Network(folder).build())
     design = build(large_rtl)
-    fastest = image_cycles(_run(design, large_rtl, images, logits), "fifo")
+    result = _run(design, large_rtl, images, logits)
+    if (count := images_to_steady(result)) > IMAGES:
+        images, logits = stimulus(count)
+        result = _run(design, large_rtl, images, logits)
+    fastest = image_cycles(result, "fifo")
     peaks = _peaks(_run(design, large_rtl, images, logits, _stall(description, fastest)), edges)
     depths = {name: round_depth(peaks[name], edges[name]) for name in edges}
     for round_number in range(1, MAX_ROUNDS + 1):
@@ -95,7 +107,7 @@ def size_fifos(
         if 0 < cycles <= fastest * TOLERANCE:
             bits = sum(depths[name] * edges[name]["element_bits"] * edges[name]["elements"] for name in edges)
             latency = result.last["m_axis"][0] + 1
-            return Sizing(depths, fastest, cycles, latency, round_number, bits, SEED)
+            return Sizing(depths, fastest, cycles, latency, len(images), round_number, bits, SEED)
         report(
             f"      round {round_number}: {cycles or 'deadlock instead of'} cycles an image, {fastest} with large FIFOs"
         )
@@ -130,11 +142,23 @@ def _peaks(result: Result, edges: dict[str, dict[str, Any]]) -> dict[str, int]:
 
 
 def image_cycles(result: Result, what: str) -> int:
-    """Largest distance between the last logits of neighbouring images, the first image left out."""
+    """Image time of a full pipeline: the largest distance between the last logits of the last STEADY images and the one
+    before them; the first image of a run is left out.
+    """
     last = result.last["m_axis"]
     if len(last) < 3:
         raise ValueError(f"{what}: {len(last)} images, expected 3 or more to measure cycles an image")
-    return int(np.max(np.diff(last)[1:]))
+    return int(np.max(np.diff(last)[1:][-STEADY:]))
+
+
+def images_to_steady(result: Result) -> int:
+    """Images after which a pipeline's image time is its lasting one: as many as are in it at once, and STEADY more.
+
+    Before, units in front of the slowest one run at their own speed, into FIFOs that are still empty.
+    """
+    last = result.last["m_axis"]
+    inside = -(-last[0] // max(1, int(np.min(np.diff(last)))))
+    return min(max(IMAGES, inside + STEADY), MOST_IMAGES)
 
 
 def round_depth(peak: int, edge: dict[str, Any]) -> int:

@@ -17,7 +17,7 @@ def run(build: Build, out: Path) -> dict[str, Any]:
     """Size, check, write."""
     from qonnx.core.modelwrapper import ModelWrapper
 
-    from synthesis.fifo import IMAGES, depths_config, size_fifos
+    from synthesis.fifo import depths_config, size_fifos
     from synthesis.fold import target_of
 
     model = ModelWrapper(str(build.folder("fold") / fold.FILE))
@@ -29,7 +29,7 @@ def run(build: Build, out: Path) -> dict[str, Any]:
             "cycles_per_image_large_fifos": sizing.large_cycles,
             "cycles_per_image": sizing.cycles,
             "latency_cycles": sizing.latency,
-            "images": IMAGES,
+            "images": sizing.images,
             "rounds": sizing.rounds,
             "bits": sizing.bits,
         },

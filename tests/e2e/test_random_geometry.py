@@ -252,7 +252,7 @@ def check(case: Geometry, folder: Path) -> None:
     sizing = size_fifos(model, folder / "large", folder / "rtl", target, build=compiled)  # compares logits, too
     assert sizing.cycles <= 1.01 * sizing.large_cycles
     ideal = max(inst.get_exp_cycles() for inst in map(getCustomOp, model.graph.node))
-    assert ideal <= sizing.large_cycles
+    assert ideal <= sizing.large_cycles <= 1.02 * ideal
 
     rtl = Network(folder / "rtl")
     found = rtl.run_probed(images, compiled(folder / "rtl"))
@@ -262,7 +262,7 @@ def check(case: Geometry, folder: Path) -> None:
     assert comparison.first is None, comparison.first
     assert comparison.mismatches == 0 and comparison.values_compared == sum(codes.size for codes in edges.values())
     assert set(rtl.order) == set(edges)
-    over = f"image time {sizing.large_cycles / ideal - 1:.1%} above the slowest unit's"
+    over = f"image time {sizing.large_cycles}, {sizing.large_cycles / ideal - 1:.2%} above the slowest unit's"
     print(
         f"{comparison.values_compared} codes on {len(edges)} edges equal; FIFOs sized in {sizing.rounds} rounds; {over}"
     )

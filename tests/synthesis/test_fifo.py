@@ -67,3 +67,17 @@ def test_other_failures_are_not_hidden(folded, tmp_path, monkeypatch):
 
     with pytest.raises(SimulationError, match="changed while stalled"):
         size(folded, tmp_path, monkeypatch, longest(folded)[0], 8, broken)
+
+
+def test_image_time_is_that_of_a_full_pipeline():
+    """Eight images are in the pipeline at once; the first distances are those of units before the slowest."""
+    start = SimpleNamespace(last={"m_axis": [8000, 9000, 10000, 11500, 12500]})
+    assert fifo.images_to_steady(start) == 8 + fifo.STEADY
+    later = [8000 + 1000 * i for i in range(8)] + [16100 + 1100 * i for i in range(4)]
+    assert fifo.image_cycles(SimpleNamespace(last={"m_axis": later}), "fifo") == 1100
+
+
+def test_few_images_do_where_few_are_in_the_pipeline():
+    assert fifo.images_to_steady(SimpleNamespace(last={"m_axis": [1500, 2500, 3500, 4500, 5500]})) == fifo.IMAGES
+    endless = SimpleNamespace(last={"m_axis": [10**9, 10**9 + 1]})
+    assert fifo.images_to_steady(endless) == fifo.MOST_IMAGES
