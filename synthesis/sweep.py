@@ -8,6 +8,7 @@ Workers on other machines (`--scheduler`) need the repository and the build fold
 """
 
 import argparse
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -20,7 +21,7 @@ from models.names import build_root, parse_model_name
 from models.registry import backbone_dims, suggest
 from quant.recipe import Recipe, load_recipe, parse_recipe
 from synthesis.board import load_board
-from synthesis.build import git_hash, write_text
+from synthesis.build import git_hash, write_json, write_text
 
 SWEEP_DIR = Path(__file__).resolve().parent / "sweeps"
 SPACE_KEYS = ("weight_bits", "activation_bits", "base", "scheme", "mixed_layers", "shift_add_rows", "training")
@@ -28,6 +29,7 @@ RECIPE_KEYS = SPACE_KEYS[2:]
 TRAINING = ("qat", "none")
 POINT = re.compile(r"w(?P<weight>[0-9]+)a(?P<activation>[0-9]+)_(?P<recipe>[a-z0-9_]+)")
 STAGES = ("trials", "hardware", "report")
+TRIALS = "trials.json"
 
 
 @dataclass(frozen=True)
@@ -233,6 +235,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--search", type=int, default=0, help="new designs for the sampler to propose")
     parser.add_argument("--sampler", default="nsga2", help="nsga2 or tpe")
     parser.add_argument("--points", help="some of the sweep's points, separated by commas (default: all)")
+    parser.add_argument(
+        "--from", dest="given", metavar="FILE", help="take up the trials of another sweep's trials.json"
+    )
     parser.add_argument("--stages", default=",".join(STAGES), help=f"some of {','.join(STAGES)}")
     options = parser.parse_args(list(words))
     options.stages = options.stages.split(",")
@@ -241,6 +246,31 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     if options.workers < 1 or options.search < 0:
         raise ValueError(f"--workers {options.workers} --search {options.search}: expected at least 1 and at least 0")
     return options
+
+
+def add_commits(study: Any, commits: Sequence[str]) -> None:
+    """Note in a study which commits its trials were made with."""
+    known = study.user_attrs.get("commits", [])
+    study.set_user_attr("commits", [*known, *(commit for commit in commits if commit not in known)])
+
+
+def take_up(path: Path, trials: Any, hardware: Any) -> None:
+    """Add the trials of a trials.json to the two studies.
+
+    Raises:
+        ValueError: the file is not there, or no trials.json of this sweep.
+    """
+    from synthesis import sweep_engine as engine
+
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+        parts = [(trials, given["trials"]), (hardware, given["hardware"])]
+        commits = list(given["commits"])
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"--from {path}: {error!r}; expected a trials.json, which a sweep's report writes") from None
+    counts = [engine.add_settled(study, entries) for study, entries in parts]
+    add_commits(trials, commits)
+    print(f"sweep: took up {counts[0]} trials and the hardware of {counts[1]} points from {path}")
 
 
 def main(words: Sequence[str]) -> int:
@@ -262,9 +292,10 @@ def main(words: Sequence[str]) -> int:
     trials = engine.open_study(storage, name, sweep_trial.TRIAL_DIRECTIONS, sweep.space, options.sampler)
     hardware = engine.open_study(storage, f"{name}-hardware", sweep_trial.HARDWARE_DIRECTIONS, {})
     failed: dict[str, str] = {}
-    commits = trials.user_attrs.get("commits", [])
-    if git_hash() not in commits and options.stages != ["report"]:
-        trials.set_user_attr("commits", [*commits, git_hash()])
+    if options.given:
+        take_up(Path(options.given), trials, hardware)
+    if options.stages != ["report"]:
+        add_commits(trials, [git_hash() or "unknown"])
     if set(options.stages) != {"report"}:
         with engine.workers(options.workers, options.scheduler) as client:
             if "trials" in options.stages:
@@ -282,6 +313,8 @@ def main(words: Sequence[str]) -> int:
         from synthesis.reports.sweep import make_sweep_report
 
         print(f"report: {make_sweep_report(sweep, trials, hardware, folder)}")
+        kept = {"trials": engine.settled(trials), "hardware": engine.settled(hardware)}
+        write_json(folder / TRIALS, kept | {"commits": trials.user_attrs.get("commits", [])})
     if failed:
         lines = "; ".join(f"{key}: {text}" for key, text in failed.items())
         raise IncompleteError(f"sweep: {len(failed)} trials failed, the same command tries them again: {lines}")

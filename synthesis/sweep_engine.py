@@ -51,12 +51,17 @@ class Task:
     job: dict[str, Any]
 
 
+class InfeasibleError(ValueError):
+    """Raised by an evaluation: the design cannot be built. Its key counts as settled and is not tried again."""
+
+
 @dataclass
 class Tally:
-    """What a run did: keys finished, and key -> message of what failed."""
+    """What a run did: keys finished, and key -> message of what failed and of what is infeasible."""
 
     finished: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    infeasible: dict[str, str] = field(default_factory=dict)
 
 
 def open_study(
@@ -110,6 +115,62 @@ def finished(study: optuna.Study) -> dict[str, FrozenTrial]:
     return {trial.user_attrs["key"]: trial for trial in trials if "key" in trial.user_attrs}
 
 
+def infeasible(study: optuna.Study) -> dict[str, str]:
+    """Key -> why it cannot be built."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+    return {t.user_attrs["key"]: t.user_attrs["infeasible"] for t in trials if "infeasible" in t.user_attrs}
+
+
+def distributions(study: optuna.Study) -> dict[str, BaseDistribution]:
+    """The choices of a study, as Optuna takes them."""
+    return {key: CategoricalDistribution(choices) for key, choices in study.user_attrs["space"].items()}
+
+
+def settled(study: optuna.Study) -> list[dict[str, Any]]:
+    """Every finished trial (key, params, values, results) and every infeasible one (key, infeasible), as JSON."""
+    done = [
+        {"key": key, "params": trial.params, "values": trial.values, "results": trial.user_attrs["results"]}
+        for key, trial in finished(study).items()
+    ]
+    return done + [{"key": key, "infeasible": reason} for key, reason in infeasible(study).items()]
+
+
+def add_settled(study: optuna.Study, entries: Sequence[dict[str, Any]]) -> int:
+    """Put into a study what settled() gave of another one; keys that it has settled itself keep their outcome.
+
+    Returns:
+        Number of trials added.
+
+    Raises:
+        ValueError: an entry is none of settled(), or does not go with the study's choices and values.
+    """
+    known = set(finished(study)) | set(infeasible(study))
+    choices = distributions(study)
+    new = []
+    for entry in entries:
+        try:
+            attrs: dict[str, Any] = {k: entry[k] for k in ("key", "results", "infeasible") if k in entry}
+            done = "infeasible" not in attrs
+            trial = optuna.trial.create_trial(
+                state=TrialState.COMPLETE if done else TrialState.FAIL,
+                params=entry["params"] if done else None,
+                distributions=choices if done else None,
+                values=entry["values"] if done else None,
+                user_attrs=attrs,
+            )
+            if done and len(entry["values"]) != len(study.directions):
+                raise ValueError(f"{len(entry['values'])} values for {len(study.directions)} directions")
+            if attrs["key"] not in known:
+                new.append(trial)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"sweep: trial {str(entry)[:80]} does not go with study {study.study_name!r}: {error!r}"
+            ) from None
+    for trial in new:
+        study.add_trial(trial)
+    return len(new)
+
+
 @contextmanager
 def workers(count: int, scheduler: str | None = None) -> Iterator[Client]:
     """Dask client: of processes on this machine, one thread each, or of the scheduler at an address.
@@ -149,7 +210,7 @@ def run(
 
     Args:
         study: From open_study.
-        tasks: Fixed tasks with unique keys.
+        tasks: Fixed tasks with unique keys; those that are settled are left out.
         evaluate: Runs in a worker; importable there.
         client: From workers.
         report: Told one line per trial.
@@ -165,10 +226,10 @@ def run(
     """
     with _lease(study) as renew:
         _discard_unfinished(study)
-        known = finished(study)
+        known = set(finished(study)) | set(infeasible(study))
         todo = deque(task for task in tasks if task.key not in known)
         report(f"sweep: {len(tasks) - len(todo)} of {len(tasks)} fixed trials are finished")
-        keys = set(known) | {task.key for task in tasks}
+        keys = known | {task.key for task in tasks}
         return _Run(study, evaluate, client, report, propose, proposals, todo, keys, renew).loop()
 
 
@@ -215,7 +276,7 @@ class _Run:
         if self.todo:
             task = self.todo.popleft()
             self.study.enqueue_trial(task.params, user_attrs={"key": task.key})
-            trial = self.study.ask(fixed_distributions=self.distributions())
+            trial = self.study.ask(fixed_distributions=distributions(self.study))
             if trial.user_attrs.get("key") != task.key or trial.params != task.params:
                 raise RuntimeError(f"sweep: asked for {task.key} {task.params}, the study gave {trial.params}")
             return trial, task
@@ -227,7 +288,7 @@ class _Run:
                 return None
             if repeats >= SAMPLER_REPEATS:
                 self.study.sampler = optuna.samplers.RandomSampler(seed=len(self.study.get_trials(deepcopy=False)))
-            trial = self.study.ask(fixed_distributions=self.distributions())
+            trial = self.study.ask(fixed_distributions=distributions(self.study))
             self.study.sampler = sampler
             task = self.propose(trial.params)
             if task.key not in self.known:
@@ -239,9 +300,6 @@ class _Run:
         self.report(f"sweep: the sampler repeats itself; {self.proposals} proposals are left undone")
         self.proposals = 0
         return None
-
-    def distributions(self) -> dict[str, BaseDistribution]:
-        return {key: CategoricalDistribution(choices) for key, choices in self.study.user_attrs["space"].items()}
 
     def submit(self, trial: Trial, task: Task) -> None:
         self.attempts[task.key] = self.attempts.get(task.key, 0) + 1
@@ -259,6 +317,12 @@ class _Run:
             self.report(f"sweep: {task.key}: {', '.join(f'{value:,.6g}' for value in outcome['values'])}")
             return
         error = future.exception() if future.status == "error" else RuntimeError(f"the task was {future.status}")
+        if isinstance(error, InfeasibleError):
+            trial.set_user_attr("infeasible", str(error))
+            self.fail(trial, str(error))
+            self.tally.infeasible[task.key] = str(error)
+            self.report(f"sweep: {task.key} cannot be built: {error}")
+            return
         again = isinstance(error, KilledWorker) or future.status != "error"
         self.fail(trial, f"{type(error).__name__}: {error}")
         if again and self.attempts[task.key] < ATTEMPTS:

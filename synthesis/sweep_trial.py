@@ -8,7 +8,7 @@ from typing import Any
 from models.names import parse_model_name
 from quant.recipe import parse_recipe
 from synthesis.board import load_board
-from synthesis.sweep_engine import Direction
+from synthesis.sweep_engine import Direction, InfeasibleError
 
 TRIAL_DIRECTIONS: tuple[Direction, ...] = (
     "maximize",
@@ -16,7 +16,7 @@ TRIAL_DIRECTIONS: tuple[Direction, ...] = (
     "minimize",
 )  # integer top-1, estimated LUT, estimated DSP
 HARDWARE_DIRECTIONS: tuple[Direction, ...] = ("minimize", "minimize", "minimize")  # LUT, DSP, cycles per image
-HARDWARE_STEPS = ("export", "lower", "fold", "generate", "fifo", "synth")
+HARDWARE_STEPS = ("generate", "fifo", "synth")  # after fold
 
 
 def trial(job: dict[str, Any]) -> dict[str, Any]:
@@ -49,22 +49,34 @@ def estimate_resources(job: dict[str, Any]) -> dict[str, int]:
 def hardware(job: dict[str, Any]) -> dict[str, Any]:
     """Build one point's design: cycles from the simulation that sizes its FIFOs, and Yosys' resources.
 
-    That simulation runs the whole design and stops at a logits code that the golden models do not give.
+    That simulation runs the whole design and stops at a logits code that the golden models do not give. A network whose
+    checkpoint is not there is trained again.
+
+    Raises:
+        InfeasibleError: no folding for the frame rate fits the board.
     """
+    from models.train import checkpoint_path
+    from models.trial import run_trial
     from synthesis.build import Build
     from synthesis.reports.report import collect, read_results
     from synthesis.steps import STEPS
 
+    config, checkpoints = parse_model_name(job["model"], Path(job["recipes"])), Path(job["checkpoints"])
+    if not checkpoint_path(config, checkpoints).is_file():
+        run_trial(config, parse_recipe(job["recipe"], f"of {job['model']}"), job["train_images"], checkpoints)
     build = Build(
-        parse_model_name(job["model"], Path(job["recipes"])),
+        config,
         load_board(job["board"]),
         job["fps"],
         root=Path(job["builds"]),
         report=lambda text: None,
-        checkpoint_dir=Path(job["checkpoints"]),
+        checkpoint_dir=checkpoints,
         recipe_dir=Path(job["recipes"]),
     )
     with build.locked():
+        build.execute(STEPS[name] for name in ("export", "lower", "fold"))
+        if excess := build.results("fold")["folding"]["excess"]:
+            raise InfeasibleError(f"needs an estimated {'; '.join(excess.values())} that folding may use")
         build.execute(STEPS[name] for name in HARDWARE_STEPS)
         report = collect(read_results(build.dir), build.model, build.board)
         simulated = build.results("fifo")["fifo_sizing"]

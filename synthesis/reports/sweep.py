@@ -16,7 +16,7 @@ from synthesis.reports.eer import HARDWARE_SET, SETS, eer
 from synthesis.reports.report import _plot
 from synthesis.reports.survey import Row, disagreements, survey_rows
 from synthesis.sweep import Sweep
-from synthesis.sweep_engine import finished
+from synthesis.sweep_engine import finished, infeasible
 
 TEMPLATE = Path(__file__).with_name("sweep.html.j2")
 MARKDOWN = Path(__file__).with_name("sweep.md.j2")
@@ -50,7 +50,8 @@ def collect(sweep: Sweep, trials: optuna.Study, hardware: optuna.Study) -> dict[
 
     Returns:
         "points": one entry per point that has a trial; a figure that was not measured is None and its reason is under
-        "not_measured". "missing": seed, or "hardware", -> fixed points for which it is not there.
+        "not_measured". "missing": seed, or "hardware", -> fixed points for which it is not there yet. "infeasible":
+        fixed point -> why its hardware cannot be built.
     """
     by_point: dict[str, dict[int, Any]] = {}
     params: dict[str, dict[str, Any]] = {}
@@ -59,12 +60,14 @@ def collect(sweep: Sweep, trials: optuna.Study, hardware: optuna.Study) -> dict[
         by_point.setdefault(point, {})[int(seed)] = trial
         params[point] = trial.params
     built = {key: trial.user_attrs["results"] for key, trial in finished(hardware).items()}
+    impossible = infeasible(hardware)
     order = [*(point for point in sweep.points if point in by_point), *sorted(set(by_point) - set(sweep.points))]
-    points = [_point(point, params[point], by_point[point], built.get(point)) for point in order]
+    reasons = {point: impossible.get(point, "hardware has not been measured yet") for point in order}
+    points = [_point(point, params[point], by_point[point], built.get(point, reasons[point])) for point in order]
     _compare(points, sweep.baseline)
     _hardware_eer(points, built.get(sweep.reference))
     missing = {f"seed {s}": [p for p in sweep.points if s not in by_point.get(p, {})] for s in sweep.seeds}
-    missing["hardware"] = [point for point in sweep.points if point not in built]
+    missing["hardware"] = [point for point in sweep.points if point not in built and point not in impossible]
     front = pareto([(p["resources"]["lut"], p["top1"]["mean"]) for p in points])
     for index, point in enumerate(points):
         point["pareto"] = index in front
@@ -82,12 +85,14 @@ def collect(sweep: Sweep, trials: optuna.Study, hardware: optuna.Study) -> dict[
         "float_top1": scores[0] if scores else None,
         "points": points,
         "missing": {what: names for what, names in missing.items() if names},
+        "infeasible": {point: impossible[point] for point in sweep.points if point in impossible},
         "noise": noise(points, sweep.baseline),
         "commits": trials.user_attrs.get("commits", []),
     }
 
 
-def _point(name: str, params: dict[str, Any], trials: dict[int, Any], built: dict[str, Any] | None) -> dict[str, Any]:
+def _point(name: str, params: dict[str, Any], trials: dict[int, Any], built: dict[str, Any] | str) -> dict[str, Any]:
+    """A point's entry; built is its hardware, or why it has none."""
     results = [trials[seed].user_attrs["results"] for seed in sorted(trials)]
 
     def over_seeds(key: str) -> dict[str, Any]:
@@ -102,11 +107,11 @@ def _point(name: str, params: dict[str, Any], trials: dict[int, Any], built: dic
     point["estimate"] = {kind: results[0][f"{kind}_estimate"] for kind in ("lut", "dsp", "bram")}
     point["energy_mj_per_image"] = None
     point["not_measured"] = {"energy_mj_per_image": ENERGY}
-    if built is None:
+    if isinstance(built, str):
         point["resources"] = dict.fromkeys(KINDS)
         point["throughput"] = dict.fromkeys(("cycles_per_image", "latency_cycles"))
         point["eer"] = dict.fromkeys((*SETS, "hardware"))
-        point["not_measured"] |= dict.fromkeys(("resources", "throughput", "eer"), "hardware has not been measured yet")
+        point["not_measured"] |= dict.fromkeys(("resources", "throughput", "eer"), built)
     else:
         point["resources"] = {kind: built["resources"][kind] for kind in KINDS}
         point["throughput"] = {key: built["simulated"][key] for key in ("cycles_per_image", "latency_cycles")}

@@ -34,11 +34,14 @@ def grid(folder: Path, **extra: Any) -> list[engine.Task]:
 def evaluate(job: dict[str, Any]) -> dict[str, Any]:
     """Sum of the job's numbers after job["seconds"].
 
-    While the file job["once"] is absent, job["fault"] is raised, or the process killed for job["kill"].
+    While the file job["once"] is absent, job["fault"] is raised, or the process killed for job["kill"]. With
+    job["infeasible"] it never can be built.
     """
     with Path(job["log"]).open("a") as log:
         log.write(f"{job['key']} {os.getpid()}\n")
     time.sleep(job.get("seconds", 0.0))
+    if "infeasible" in job:
+        raise engine.InfeasibleError(job["infeasible"])
     if "once" in job and not Path(job["once"]).exists():
         if job.get("kill"):
             Path(job["once"]).touch()

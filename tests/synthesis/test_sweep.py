@@ -2,6 +2,7 @@
 """Sweeps: nothing is lost or doubled when processes die, sweep files are checked, reports say what is noise."""
 
 import importlib
+import json
 import multiprocessing
 import os
 import sys
@@ -145,6 +146,41 @@ def test_sweep_failed_trial_is_named_and_tried_by_the_next_run(tmp_path, client)
     tally = engine.run(study, tasks, stand_in.evaluate, client)
     assert tally.finished == ["3_2"] and not tally.failed
     assert counts(study) == {"1_2": 1, "3_2": 1}
+
+
+def test_sweep_infeasible_point_is_settled(tmp_path, client):
+    study = stand_in.study_in(tmp_path)
+    tasks = [
+        stand_in.task(tmp_path, {"x": 1, "y": 0}, infeasible="needs 3 of 2"),
+        stand_in.task(tmp_path, {"x": 2, "y": 0}),
+    ]
+    tally = engine.run(study, tasks, stand_in.evaluate, client)
+    assert (tally.finished, tally.failed, tally.infeasible) == (["2_0"], {}, {"1_0": "needs 3 of 2"})
+    again = engine.run(study, tasks, stand_in.evaluate, client)
+    assert again == engine.Tally() and starts(tmp_path) == {"1_0": 1, "2_0": 1}
+
+
+def test_sweep_takes_up_settled_trials(tmp_path, client):
+    study = stand_in.study_in(tmp_path)
+    tasks = [
+        stand_in.task(tmp_path, {"x": 1, "y": 0}, infeasible="needs 3 of 2"),
+        stand_in.task(tmp_path, {"x": 2, "y": 1}),
+    ]
+    engine.run(study, tasks, stand_in.evaluate, client)
+    kept = json.loads(json.dumps(engine.settled(study)))
+    (tmp_path / "other").mkdir()
+    other = stand_in.study_in(tmp_path / "other")
+    assert engine.add_settled(other, kept) == 2
+    assert engine.add_settled(other, kept) == 0
+    assert engine.settled(other) == kept
+    assert kept[0] == {"key": "2_1", "params": {"x": 2, "y": 1}, "values": [3.0, 2.0], "results": {"sum": 3}}
+    assert engine.run(other, tasks, stand_in.evaluate, client) == engine.Tally()  # nothing is evaluated again
+    (tmp_path / "third").mkdir()
+    third = stand_in.study_in(tmp_path / "third")
+    for wrong in ({"key": "2_1"}, kept[0] | {"values": [1.0]}, kept[0] | {"params": {"x": 9, "y": 1}}, "text"):
+        with pytest.raises(ValueError, match="does not go with study 'test'"):
+            engine.add_settled(third, [kept[1], wrong])
+    assert engine.settled(third) == []
 
 
 @pytest.mark.parametrize("sampler", engine.SAMPLERS)
@@ -314,6 +350,7 @@ def two_studies(tmp_path):
         engine.run(trials, tasks, stand_in.give, client)
         tasks = [replace(jobs.hardware(p, sweep.params(p)), job=designs[p]) for p in designs]
         engine.run(hardware, tasks, stand_in.give, client)
+    engine.add_settled(hardware, [{"key": "w4a8_fixed", "infeasible": "needs 9 of 8"}])
     return sweep, trials, hardware
 
 
@@ -328,14 +365,15 @@ def test_sweep_report_says_what_is_noise_and_what_is_missing(two_studies, tmp_pa
     # {LUT, DSP, BRAM, latency}: half the LUT of the reference, the rest equal
     assert points["w3a8_fixed"]["eer"]["hardware"] == pytest.approx(100 * 3.5 / 4)
     assert points["w4a8_fixed"]["resources"]["lut"] is None
-    assert points["w4a8_fixed"]["not_measured"]["resources"] == "hardware has not been measured yet"
+    assert points["w4a8_fixed"]["not_measured"]["resources"] == "needs 9 of 8"
     assert points["w3a8_fixed"]["energy_mj_per_image"] is None
     assert points["w3a8_fixed"]["not_measured"]["energy_mj_per_image"] == reports.ENERGY
     assert [name for name, point in points.items() if point["pareto"]] == ["w8a8_fixed", "w3a8_fixed"]
     assert report["missing"] == {
         **{f"seed {seed}": ["w4a8_pot_half"] for seed in (1, 2, 3)},
-        "hardware": ["w4a8_fixed", "w4a8_pot_half"],
+        "hardware": ["w4a8_pot_half"],
     }
+    assert report["infeasible"] == {"w4a8_fixed": "needs 9 of 8"}
 
 
 def test_sweep_report_files_are_self_contained(two_studies, tmp_path):
@@ -348,4 +386,5 @@ def test_sweep_report_files_are_self_contained(two_studies, tmp_path):
     assert "    make sweep MODEL=vit_mini\n" in text
     assert "| w3a8_fixed (front) | 3 | 88.05 ± 0.03 | below (p=0.00" in text
     assert "| w4a8_fixed | 3 | 90.70 ± 0.06 | baseline |" in text
-    assert "\nNot finished, hardware of 2 points: w4a8_fixed, w4a8_pot_half.\n" in text
+    assert "\nNot finished, hardware of 1 points: w4a8_pot_half.\n" in text
+    assert "\nw4a8_fixed has no hardware: it needs 9 of 8.\n" in text and "w4a8_fixed has no hardware" in page
