@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""VitrailMvu: a linear layer as reader + rom + mvu."""
+"""VitrailMvu: a linear layer as reader + rom + mvu, and a FIFO of two sums where the requant behind is no faster."""
 
 import math
 
@@ -226,20 +226,28 @@ class VitrailMvu(VitrailOp):
             "DSP_ROWS": self.get("dsp_rows"),
             "TARGET": "TARGET",
             "CHUNKS_MAX": self.chunks,
-            "STALL_REGISTER": int(tile == 1 and self.chunks > self.get("PE")),
+            # with it there are no sums in neighbouring cycles
+            "STALL_REGISTER": int(tile == 1 and max(self.chunks, self.get("PE")) > 1),
         }
         if self.get("da"):
             params |= da_params(target)
         if self.get("dsp_sums"):
             params |= {"DSP_SUMS": 1}
+        # A requant that takes PE cycles for the sums of a group must not wait for an mvu that is no faster
+        skid = tile == 1 and self.chunks <= self.get("PE")
         unit = Instance(
             "mvu",
             "",
             params,
-            {"s_axis": "chunk", "s_axis_weight": "weight", "m_axis": "out0"},
+            {"s_axis": "chunk", "s_axis_weight": "weight", "m_axis": "sums" if skid else "out0"},
             {"cfg_chunks": self.chunks, "cfg_groups": self.groups, "cfg_tile": tile, "cfg_tokens": tokens},
         )
-        return UnitRtl([reader, rom, unit], {"chunk": simd * a_bits, "weight": self.word_bits})
+        instances, wires = [reader, rom, unit], {"chunk": simd * a_bits, "weight": self.word_bits}
+        if skid:
+            wires["sums"] = self.streams_out()[0].width
+            ports: dict[str, str | list[str]] = {"s_axis": "sums", "m_axis": "out0"}
+            instances.append(Instance("fifo", "skid", {"WIDTH": wires["sums"], "DEPTH": 2}, ports))
+        return UnitRtl(instances, wires)
 
     def contents(self, model: ModelWrapper | None) -> dict[str, list[str]]:
         return {"*_weight.hex": hex_words(self.weight_words(self.constant(model, 1)), self.word_bits)}
