@@ -270,7 +270,7 @@ def take_up(path: Path, trials: Any, hardware: Any) -> None:
         raise ValueError(f"--from {path}: {error!r}; expected a trials.json, which a sweep's report writes") from None
     counts = [engine.add_settled(study, entries) for study, entries in parts]
     add_commits(trials, commits)
-    print(f"sweep: took up {counts[0]} trials and the hardware of {counts[1]} points from {path}")
+    print(f"sweep: took up {counts[0]} trials and {counts[1]} outcomes of hardware from {path}")
 
 
 def main(words: Sequence[str]) -> int:

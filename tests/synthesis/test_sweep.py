@@ -388,3 +388,18 @@ def test_sweep_report_files_are_self_contained(two_studies, tmp_path):
     assert "| w4a8_fixed | 3 | 90.70 ± 0.06 | baseline |" in text
     assert "\nNot finished, hardware of 1 points: w4a8_pot_half.\n" in text
     assert "\nw4a8_fixed has no hardware: it needs 9 of 8.\n" in text and "w4a8_fixed has no hardware" in page
+
+
+def test_sweep_published_trials_make_a_report(capsys, tmp_path, monkeypatch):
+    """docs/results/sweep_vit_mini.json goes with the sweep as it is: all points, three seeds, hardware or why not."""
+    monkeypatch.setenv("VITRAIL_BUILD", str(tmp_path))
+    published = Path(__file__).parents[2] / "docs" / "results" / "sweep_vit_mini.json"
+    assert cli.main(("sweep", "--from", str(published), "--stages", "report")) == 0
+    found = json.loads((tmp_path / "sweep" / "vit_mini" / "sweep.json").read_text())
+    assert [point["name"] for point in found["points"]] == list(load_sweep("vit_mini").points)
+    assert found["missing"] == {} and list(found["infeasible"]) == ["w8a8_fixed"]
+    kept = json.loads((tmp_path / "sweep" / "vit_mini" / "trials.json").read_text())
+    assert kept == json.loads(published.read_text())
+    (tmp_path / "broken.json").write_text('{"trials": []}')
+    assert cli.main(("sweep", "--from", str(tmp_path / "broken.json"), "--stages", "report")) == 1
+    assert "expected a trials.json, which a sweep's report writes" in capsys.readouterr().err
