@@ -117,7 +117,7 @@ def test_board_gets_broken_frames_again(library: Path, monkeypatch: pytest.Monke
 
     encode = host.encode
     with connected(library) as (board, _):
-        board.timeout_s, board.retries = 0.5, 20  # a slow machine answers late: that is no broken frame
+        board.timeout_s = 2  # a busy machine answers late: that is no broken frame
         monkeypatch.setattr(host, "encode", noisy)
         results = board.classify(images)
     check(results, images)
