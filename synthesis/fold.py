@@ -38,8 +38,8 @@ PAIRED = ("PE", "tile", "bias_bits")
 # Prices in LUTs of a multiplier block and of a block RAM that the search tries.
 PRICES = (0, 5, 10, 20, 40, 60, 80, 100, 120, 160, 200, 300, 500, 1000)
 RESOURCE_NAMES = {"lut": "LUT", "dsp": "DSP", "bram": "block RAM (18 kbit)"}
-# A FIFO that holds the beats of this many images, where a branch waits for the other one: more than a block of tiled
-# units has inside at once, so that sizing sees the image time of the slowest unit.
+# A FIFO that holds the beats of this many images, where a branch waits for the other one: a block of tiled units can
+# have more than two inside, and sizing should see the image time of the slowest unit.
 BRANCH_IMAGES = 4
 FIFO_BEATS = 32
 
@@ -528,7 +528,7 @@ def take_offset(model: ModelWrapper, mvu: Any, requant: Any) -> None:
 
 
 def default_depths(inst: Any) -> list[int]:
-    """FIFO depths before sizing: four images behind a branch, plain wires into requants, FIFO_BEATS elsewhere."""
+    """FIFO depths before sizing: BRANCH_IMAGES behind a branch, plain wires into requants, FIFO_BEATS elsewhere."""
     if kind(inst) in ("VitrailMvu", "VitrailMatmul", "VitrailLayerNorm"):
         return [0]
     branching = kind(inst) in ("VitrailFork", "VitrailSplit")

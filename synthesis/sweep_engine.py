@@ -121,6 +121,11 @@ def infeasible(study: optuna.Study) -> dict[str, str]:
     return {t.user_attrs["key"]: t.user_attrs["infeasible"] for t in trials if "infeasible" in t.user_attrs}
 
 
+def settled_keys(study: optuna.Study) -> set[str]:
+    """Keys that are not evaluated again: finished or infeasible."""
+    return {*finished(study), *infeasible(study)}
+
+
 def distributions(study: optuna.Study) -> dict[str, BaseDistribution]:
     """The choices of a study, as Optuna takes them."""
     return {key: CategoricalDistribution(choices) for key, choices in study.user_attrs["space"].items()}
@@ -144,7 +149,7 @@ def add_settled(study: optuna.Study, entries: Sequence[dict[str, Any]]) -> int:
     Raises:
         ValueError: an entry is none of settled(), or does not go with the study's choices and values.
     """
-    known = set(finished(study)) | set(infeasible(study))
+    known = settled_keys(study)
     choices = distributions(study)
     new = []
     for entry in entries:
@@ -226,7 +231,7 @@ def run(
     """
     with _lease(study) as renew:
         _discard_unfinished(study)
-        known = set(finished(study)) | set(infeasible(study))
+        known = settled_keys(study)
         todo = deque(task for task in tasks if task.key not in known)
         report(f"sweep: {len(tasks) - len(todo)} of {len(tasks)} fixed trials are finished")
         keys = known | {task.key for task in tasks}

@@ -16,19 +16,25 @@ TRIAL_DIRECTIONS: tuple[Direction, ...] = (
     "minimize",
 )  # integer top-1, estimated LUT, estimated DSP
 HARDWARE_DIRECTIONS: tuple[Direction, ...] = ("minimize", "minimize", "minimize")  # LUT, DSP, cycles per image
-HARDWARE_STEPS = ("generate", "fifo", "synth")  # after fold
+FOLD_STEPS = ("export", "lower", "fold")
+HARDWARE_STEPS = ("generate", "fifo", "synth")
 
 
 def trial(job: dict[str, Any]) -> dict[str, Any]:
     """Train and measure one point with one seed; see models.trial. Resources are the fold's estimates."""
+    results = train(job)
+    estimate = estimate_resources(job)
+    results |= {f"{kind}_estimate": estimate[kind] for kind in ("lut", "dsp", "bram")}
+    return {"values": [results["integer_top1"], estimate["lut"], estimate["dsp"]], "results": results}
+
+
+def train(job: dict[str, Any]) -> dict[str, Any]:
+    """Train and measure; leaves the checkpoint."""
     from models.trial import run_trial
 
     config = parse_model_name(job["model"], Path(job["recipes"]))
     recipe = parse_recipe(job["recipe"], f"of {job['model']}")
-    results = run_trial(config, recipe, job["train_images"], Path(job["checkpoints"]))
-    estimate = estimate_resources(job)
-    results |= {f"{kind}_estimate": estimate[kind] for kind in ("lut", "dsp", "bram")}
-    return {"values": [results["integer_top1"], estimate["lut"], estimate["dsp"]], "results": results}
+    return run_trial(config, recipe, job["train_images"], Path(job["checkpoints"]))
 
 
 def estimate_resources(job: dict[str, Any]) -> dict[str, int]:
@@ -56,14 +62,13 @@ def hardware(job: dict[str, Any]) -> dict[str, Any]:
         InfeasibleError: no folding for the frame rate fits the board.
     """
     from models.train import checkpoint_path
-    from models.trial import run_trial
     from synthesis.build import Build
     from synthesis.reports.report import collect, read_results
     from synthesis.steps import STEPS
 
     config, checkpoints = parse_model_name(job["model"], Path(job["recipes"])), Path(job["checkpoints"])
     if not checkpoint_path(config, checkpoints).is_file():
-        run_trial(config, parse_recipe(job["recipe"], f"of {job['model']}"), job["train_images"], checkpoints)
+        train(job)
     build = Build(
         config,
         load_board(job["board"]),
@@ -74,7 +79,7 @@ def hardware(job: dict[str, Any]) -> dict[str, Any]:
         recipe_dir=Path(job["recipes"]),
     )
     with build.locked():
-        build.execute(STEPS[name] for name in ("export", "lower", "fold"))
+        build.execute(STEPS[name] for name in FOLD_STEPS)
         if excess := build.results("fold")["folding"]["excess"]:
             raise InfeasibleError(f"needs an estimated {'; '.join(excess.values())} that folding may use")
         build.execute(STEPS[name] for name in HARDWARE_STEPS)

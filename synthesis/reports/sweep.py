@@ -23,6 +23,7 @@ MARKDOWN = Path(__file__).with_name("sweep.md.j2")
 COLOURS = {"fixed": "#3b6ea5", "pot": "#b8433f", "sp2": "#5d8a3a"}
 LEVEL = 0.05  # of the tests against the baseline
 ENERGY = "nothing in this flow measures power"
+NOT_YET = "hardware has not been measured yet"
 KINDS = ("lut", "ff", "dsp", "bram")
 # The survey's choice in each category, its table 8; its figures show them in orange.
 BEST = {"Castling-MViTv2-T", "DynamicViT-LV-S/07", "TinyViT-21M", "NoisyQuant-PTQ4ViT-Swin-B W6A6"}
@@ -62,8 +63,7 @@ def collect(sweep: Sweep, trials: optuna.Study, hardware: optuna.Study) -> dict[
     built = {key: trial.user_attrs["results"] for key, trial in finished(hardware).items()}
     impossible = infeasible(hardware)
     order = [*(point for point in sweep.points if point in by_point), *sorted(set(by_point) - set(sweep.points))]
-    reasons = {point: impossible.get(point, "hardware has not been measured yet") for point in order}
-    points = [_point(point, params[point], by_point[point], built.get(point, reasons[point])) for point in order]
+    points = [_point(p, params[p], by_point[p], built.get(p), impossible.get(p, NOT_YET)) for p in order]
     _compare(points, sweep.baseline)
     _hardware_eer(points, built.get(sweep.reference))
     missing = {f"seed {s}": [p for p in sweep.points if s not in by_point.get(p, {})] for s in sweep.seeds}
@@ -91,8 +91,10 @@ def collect(sweep: Sweep, trials: optuna.Study, hardware: optuna.Study) -> dict[
     }
 
 
-def _point(name: str, params: dict[str, Any], trials: dict[int, Any], built: dict[str, Any] | str) -> dict[str, Any]:
-    """A point's entry; built is its hardware, or why it has none."""
+def _point(
+    name: str, params: dict[str, Any], trials: dict[int, Any], built: dict[str, Any] | None, reason: str
+) -> dict[str, Any]:
+    """A point's entry; reason says why nothing is built."""
     results = [trials[seed].user_attrs["results"] for seed in sorted(trials)]
 
     def over_seeds(key: str) -> dict[str, Any]:
@@ -107,11 +109,11 @@ def _point(name: str, params: dict[str, Any], trials: dict[int, Any], built: dic
     point["estimate"] = {kind: results[0][f"{kind}_estimate"] for kind in ("lut", "dsp", "bram")}
     point["energy_mj_per_image"] = None
     point["not_measured"] = {"energy_mj_per_image": ENERGY}
-    if isinstance(built, str):
+    if built is None:
         point["resources"] = dict.fromkeys(KINDS)
         point["throughput"] = dict.fromkeys(("cycles_per_image", "latency_cycles"))
         point["eer"] = dict.fromkeys((*SETS, "hardware"))
-        point["not_measured"] |= dict.fromkeys(("resources", "throughput", "eer"), built)
+        point["not_measured"] |= dict.fromkeys(("resources", "throughput", "eer"), reason)
     else:
         point["resources"] = {kind: built["resources"][kind] for kind in KINDS}
         point["throughput"] = {key: built["simulated"][key] for key in ("cycles_per_image", "latency_cycles")}
