@@ -49,14 +49,10 @@ OTHER_VERBS = (
     "list-models",
     "list-boards",
 )
-INTERRUPTED = 130
-# signals that end a run as Ctrl-C does, and every exit status of an interruption
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-INTERRUPTIONS = (INTERRUPTED, *(128 + number for number in STOP_SIGNALS))
-
-
-class Stopped(KeyboardInterrupt):
-    """A signal other than Ctrl-C asks to stop; its argument is the exit status."""
+# signals that end a run, and the exit status of a run that each has ended
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+INTERRUPTIONS = tuple(128 + number for number in STOP_SIGNALS)
+stops: list[int] = []  # signals that have asked this process to stop; an exception alone may be lost in a library
 
 
 def interrupt_on_signals() -> None:
@@ -64,10 +60,11 @@ def interrupt_on_signals() -> None:
 
     def stop(number: int, frame: Any) -> None:
         signal.signal(number, signal.SIG_IGN)  # asked once is enough, the end must not be interrupted
-        raise Stopped(128 + number)
+        stops.append(number)
+        raise KeyboardInterrupt
 
     for number in STOP_SIGNALS:
-        if signal.getsignal(number) is signal.SIG_DFL:
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, stop)
 
 
@@ -89,7 +86,9 @@ class Display:
 
     @contextmanager
     def busy(self, label: str) -> Iterator[None]:
-        """Show a spinner while a step runs."""
+        """Show a spinner while a step runs; the step does not begin if a library has swallowed an interruption."""
+        if stops:
+            raise KeyboardInterrupt
         self.label = label
         with self.console.status(escape(label)) as self.status:
             yield
@@ -111,13 +110,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return sweep(words[1:])
         options = parse(words)
         return run(options)
-    except KeyboardInterrupt as error:
-        status = error.args[0] if isinstance(error, Stopped) else INTERRUPTED
-        return fail("interrupted; run the same command again to resume", status)
-    except OSError as error:
-        return fail(os_error(error))
-    except (ValueError, RuntimeError, IncompleteError) as error:
-        return fail(str(error))
+    except (Exception, KeyboardInterrupt) as error:
+        if stops or isinstance(error, KeyboardInterrupt):  # C code may turn the interruption into an error of its own
+            number = stops[0] if stops else signal.SIGINT
+            return fail("interrupted; run the same command again to resume", 128 + number)
+        if isinstance(error, OSError):
+            return fail(os_error(error))
+        if isinstance(error, ValueError | RuntimeError | IncompleteError):
+            return fail(str(error))
+        raise
 
 
 def fail(message: str, status: int = 1) -> int:

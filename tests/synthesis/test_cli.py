@@ -84,6 +84,28 @@ def test_interruption_is_130(capsys, monkeypatch):
     assert capsys.readouterr().err == "error: interrupted; run the same command again to resume\n"
 
 
+@pytest.mark.parametrize("swallow", ["raise TypeError('expected a message')", "display.busy('next').__enter__()"])
+def test_interruption_lost_in_a_library_is_one_all_the_same(swallow):
+    """C code may answer an interruption with an error of its own, or with none: then the next step does not begin."""
+    script = f"""
+import signal, sys
+from synthesis import cli
+
+def run(options):
+    display = cli.Display()
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except BaseException:
+        {swallow}
+
+cli.run = run
+cli.interrupt_on_signals()
+sys.exit(cli.main(["rtl"]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (143, "error: interrupted; run the same command again to resume\n")
+
+
 # A run whose tool has a child of its own; both write their process ids down.
 STOPPED_RUN = """
 import sys
