@@ -474,7 +474,9 @@ def apply_folding(model: ModelWrapper, config: dict[str, dict[str, Any]], fpgapa
         if kind(inst) == "VitrailMvu":
             permute_lanes(model, inst)
         if "outFIFODepths" not in config.get(node.name, {}):
-            inst.set_nodeattr("outFIFODepths", default_depths(inst))
+            short = [tile_beats(model, name) for name in node.output]
+            depths = [max(depth, beats) for depth, beats in zip(default_depths(inst), short, strict=True)]
+            inst.set_nodeattr("outFIFODepths", depths)
     names = [node.name for node in model.graph.node]
     model = model.transform(SpecializeLayers(fpgapart))
     for node, name in zip(model.graph.node, names, strict=True):
@@ -535,6 +537,21 @@ def default_depths(inst: Any) -> list[int]:
     return [
         max(FIFO_BEATS, BRANCH_IMAGES * math.prod(s.shape)) if branching else FIFO_BEATS for s in inst.streams_out()
     ]
+
+
+def tile_beats(model: ModelWrapper, edge: str) -> int:
+    """Beats of a tile of the mvu that reads an edge, where the last tile of an image is shorter; otherwise 0.
+
+    With the short tile the reader's second bank is full before the mvu has done with the first one. Whoever makes the
+    tokens at the same rate goes on into the FIFO.
+    """
+    most = 0
+    for node in model.find_consumers(edge):
+        if kind(inst := getCustomOp(node)) == "VitrailMvu":
+            tokens, tile = inst.get_nodeattr("tokens"), inst.get_nodeattr("tile")
+            if 1 < tile < tokens and tokens % tile:
+                most = max(most, tile * inst.get_nodeattr("k"))
+    return most
 
 
 def unit_rows(model: ModelWrapper, fpgapart: str) -> list[dict[str, Any]]:

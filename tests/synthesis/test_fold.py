@@ -11,6 +11,7 @@ from qonnx.transformation.base import Transformation
 
 from synthesis import fold
 from synthesis.board import list_boards, load_board
+from synthesis.generate import fifo_depths
 from synthesis.lower import edge_names, execute, lower
 from synthesis.ops.mvu import da_beats, lane_order
 
@@ -198,6 +199,21 @@ def test_folding_file_is_applied_again(model, tmp_path):
     first = fold.apply_folding(model, folding.config, board["part"])
     second = fold.apply_folding(model, json.loads(path.read_text()), board["part"])
     assert first.graph.SerializeToString() == second.graph.SerializeToString()
+
+
+@pytest.mark.parametrize(("tile", "longer"), [(1, False), (3, True), (4, True), (5, False), (10, False), (11, False)])
+def test_tiles_of_unequal_length_read_from_a_fifo_of_a_tile(model, tile, longer):
+    """Ten tokens: a tile of 3 or 4 leaves a rest, which the reader has before it is wanted."""
+    board = load_board("ulx3s_85f")
+    config = fold.search(model, board).config
+    mvu = next(i for i in units(model, "VitrailMvu") if i.onnx_node.name == "blocks.0.attn.proj.mvu")
+    assert mvu.get_nodeattr("tokens") == 10
+    config["blocks.0.attn.proj.mvu"]["tile"] = tile
+    folded = fold.apply_folding(model, config, board["part"])
+    depths = fifo_depths(folded)
+    edge = mvu.onnx_node.input[0]
+    assert depths[edge] == (max(fold.FIFO_BEATS, tile * mvu.get_nodeattr("k")) if longer else fold.FIFO_BEATS)
+    assert depths["blocks.0.mlp.gelu"] == fold.FIFO_BEATS
 
 
 def first_pair(model):
