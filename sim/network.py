@@ -7,7 +7,8 @@ The network is a folder with its sources, its memory files and design.json:
         (per beat, element 0 low), signed, tokens, channels, permutation (channel at each position of the stream, null =
         natural order), tile (optional, above 1: the order is tile{group of `elements` channels{token}}), fifo (instance
         behind it, or null), depth;
-    units: name, outputs, ideal_cycles (of an image, optional).
+    units: name, outputs, ideal_cycles (of an image, optional);
+    start_cycles: from the end of a reset until the first pixel can enter.
 With the macro VITRAIL_PROBE the edges' wires are public. Golden arrays have the shape (images, ..., channels).
 """
 
@@ -146,7 +147,7 @@ class Network:
                 peaks[name] = max(peak, peaks.get(name, 0))
         later = [d[len(d) // 2 :] for d in distances]
         steady = float(np.mean(np.concatenate(later))) if later else None
-        latency = max(r.last["m_axis"][0] for r in results) + 1
+        latency = max(r.last["m_axis"][0] for r in results) + 1 - self.about["start_cycles"]
         return Run(logits, steady, latency, sum(r.cycles for r in results), seconds, peaks)
 
     def keep_waveform(self, images: np.ndarray, cycle: int, out: Path) -> Path:

@@ -39,7 +39,7 @@ class Sizing:
         depths: Edge -> depth.
         large_cycles: Cycles of an image with large FIFOs.
         cycles: Cycles of an image with these depths.
-        latency: Cycles from reset to the last logit of the first image, with these depths.
+        latency: Cycles from the first pixel to the last logit of the first image, with these depths.
         images: Images of each simulation.
         rounds: Simulations with sized FIFOs.
         bits: Bits of all FIFOs.
@@ -106,7 +106,7 @@ def size_fifos(
             cycles, full = 0, list(edges)
         if 0 < cycles <= fastest * TOLERANCE:
             bits = sum(depths[name] * edges[name]["element_bits"] * edges[name]["elements"] for name in edges)
-            latency = result.last["m_axis"][0] + 1
+            latency = result.last["m_axis"][0] + 1 - description["start_cycles"]
             return Sizing(depths, fastest, cycles, latency, len(images), round_number, bits, SEED)
         report(
             f"      round {round_number}: {cycles or 'deadlock instead of'} cycles an image, {fastest} with large FIFOs"

@@ -30,6 +30,11 @@ LOGITS_BITS = 16
 PIXEL_BITS = 8
 
 
+def start_cycles(units: int) -> int:
+    """Cycles from the end of a reset until a design of so many units takes its first pixel (hw/rtl/reset_chain)."""
+    return 2 << (units - 1).bit_length()
+
+
 def unique_identifiers(names: Iterable[str]) -> dict[str, str]:
     """Identifiers of names, made distinct."""
     out: dict[str, str] = {}
@@ -129,8 +134,10 @@ class _Design:
 
     def header(self, target: int) -> str:
         info = metadata(self.model)
-        image = self.streams[self.image].shape
-        height, width, channels = image
+        self.use("reset_chain")
+        ports = {"unit_rst": "unit_rst", "open": "open"}
+        reset = _instance("reset_chain", "reset_chain_i", {"STAGES": len(self.nodes)}, ports)
+        height, width, channels = self.streams[self.image].shape
         classes = self.streams[self.logits].shape[-1]
         return f"""\
 // SPDX-License-Identifier: Apache-2.0
@@ -155,7 +162,12 @@ module {TOP} (
     input  wire logic                m_axis_tready,
     output logic                     m_axis_tlast
 );
-{target_text(target)}"""
+{target_text(target)}
+  // ---- reset, unit by unit; logits and images pass when all have left it
+  logic [{len(self.nodes) - 1}:0] unit_rst;
+  logic open;
+{reset}
+"""
 
     def edge_text(self, name: str) -> str:
         """Declaration of an edge, and its FIFO."""
@@ -174,7 +186,8 @@ module {TOP} (
                 f"  logic q_{word}_tready;",
             ]
             ports = {**_port("s_axis", [f"e_{word}"]), **_port("m_axis", [f"q_{word}"])}
-            lines.append(_instance("fifo", f"fifo_{word}", {"WIDTH": stream.width, "DEPTH": depth}, ports))
+            params = {"WIDTH": stream.width, "DEPTH": depth}
+            lines.append(_instance("fifo", f"fifo_{word}", params, ports, f"unit_rst[{self.producer[name]}]"))
         return "\n".join(lines)
 
     def depth(self, name: str) -> int:
@@ -205,7 +218,7 @@ module {TOP} (
                 ends = [ends] if isinstance(ends, str) else ends
                 ports.update(_port(port, [self.signal(node, unit, end) for end in ends]))
             name = f"{unit}_{item.role}" if item.role else unit
-            lines.append(_instance(item.module, f"u_{name}", item.params, ports))
+            lines.append(_instance(item.module, f"u_{name}", item.params, ports, f"unit_rst[{index}]"))
         return "\n".join(lines)
 
     def signal(self, node: Any, unit: str, end: str) -> str:
@@ -229,14 +242,14 @@ module {TOP} (
   // ---- image in, logits out
   logic [{counter - 1}:0] class_q;
   assign {image}_tdata  = s_axis_tdata;
-  assign {image}_tvalid = s_axis_tvalid;
-  assign s_axis_tready = {image}_tready;
+  assign {image}_tvalid = s_axis_tvalid && open;
+  assign s_axis_tready = {image}_tready && open;
   assign m_axis_tdata  = {data};
-  assign m_axis_tvalid = {logits}_tvalid;
-  assign {logits}_tready = m_axis_tready;
+  assign m_axis_tvalid = {logits}_tvalid && open;
+  assign {logits}_tready = m_axis_tready && open;
   assign m_axis_tlast  = class_q == {counter}'d{classes - 1};
   always_ff @(posedge clk) begin
-    if (rst) class_q <= '0;
+    if (!open) class_q <= '0;
     else if (m_axis_tvalid && m_axis_tready) class_q <= m_axis_tlast ? '0 : class_q + 1'b1;
   end
 endmodule
@@ -293,6 +306,7 @@ endmodule
             "classes": self.streams[self.logits].shape[-1],
             "edges": edges,
             "units": units,
+            "start_cycles": start_cycles(len(units)),
         }
 
 
@@ -332,9 +346,11 @@ def _value(value: int | str) -> str:
     return str(value) if isinstance(value, int) or value == "TARGET" else f'"{value}"'
 
 
-def _instance(module: str, name: str, params: Mapping[str, int | str], ports: Mapping[str, str]) -> str:
+def _instance(
+    module: str, name: str, params: Mapping[str, int | str], ports: Mapping[str, str], reset: str = "rst"
+) -> str:
     parameters = ", ".join(f".{key}({_value(value)})" for key, value in params.items())
-    connections = ["    .clk(clk), .rst(rst)", *_wrapped(ports)]
+    connections = [f"    .clk(clk), .rst({reset})", *_wrapped(ports)]
     return f"  {module} #({parameters}) {name} (\n" + ",\n".join(connections) + "\n  );"
 
 

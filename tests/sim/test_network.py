@@ -34,7 +34,8 @@ def make_network(folder: Path, fault: int = 0) -> Path:
         edge("logits", 16, 1, 1, ROWS),
     ]
     about = {"top": "chain", "sources": ["chain.sv"], "image_shape": [ROWS, COLS, 1], "input": "image"}
-    (folder / "design.json").write_text(json.dumps({**about, "output": "logits", "classes": ROWS, "edges": edges}))
+    about |= {"output": "logits", "classes": ROWS, "edges": edges, "start_cycles": 0}
+    (folder / "design.json").write_text(json.dumps(about))
     return folder
 
 

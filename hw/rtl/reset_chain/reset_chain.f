@@ -1,0 +1,1 @@
+reset_chain/reset_chain.sv
