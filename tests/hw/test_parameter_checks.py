@@ -20,6 +20,7 @@ REFUSED = [
     ("matmul", {"C_MAX": 16, "D_MAX": 32}, "D_MAX=32 must be at least 1, D_MAX at most C_MAX"),
     ("softmax", {"OUT_BITS": 9}, "OUT_BITS=9, FRACTION_BITS=8, TWIN_SHIFT=0 must be 1 <= OUT_BITS <="),
     ("softmax", {"TWIN_SHIFT": 8}, "OUT_BITS=8, FRACTION_BITS=8, TWIN_SHIFT=8 must be"),
+    ("reset_chain", {"STAGES": 1}, "reset_chain: STAGES=1 must be at least 2"),
     ("add_gated", {"WIDTH": 0}, "add_gated: WIDTH=0 must be at least 1"),
 ]
 

@@ -19,7 +19,7 @@ STAGES = "VITRAIL_STAGES"
 SEED = 5
 
 
-@pytest.mark.parametrize("stages", [2, 3, 4, 17])
+@pytest.mark.parametrize("stages", [4, 5])
 def test_reset_chain(stages):
     assert run_cocotb("reset_chain", module=__file__, params={"STAGES": stages}, env={STAGES: str(stages)}) == 5
 
@@ -79,9 +79,9 @@ async def units_start_from_the_end_of_the_row(dut, pulse):
 
 @cocotb.test()
 async def a_pulse_at_any_time_starts_again(dut):
-    """Also while an earlier one is under way, at every distance from it (17 units: every fifth)."""
+    """Also while an earlier one is under way, at every distance from it."""
     chain, rng = Chain(dut), random.Random(SEED)
-    for distance in range(0, start_cycles(chain.stages) + 3, 5 if chain.stages > 4 else 1):
+    for distance in range(start_cycles(chain.stages) + 3):
         await chain.cycle(1)
         for _ in range(distance):
             await chain.cycle(0)

@@ -19,7 +19,7 @@ module reset_chain #(
   localparam int unsigned PHASE = $clog2(STAGES);
 
   if (STAGES < 2) begin : gen_check_stages
-    $error("reset_chain: STAGES=%0d, expected at least 2", STAGES);
+    $error("reset_chain: STAGES=%0d must be at least 2", STAGES);
   end
 
   logic [PHASE:0] count_q;
