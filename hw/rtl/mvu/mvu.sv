@@ -106,6 +106,7 @@ module mvu #(
   assign {token_next, unused_half} = {tile_base_q, 1'b1} + {16'(slot_q), 1'b1};
 
   logic issue, en;
+  logic go;  // en for the units in front
   wire end_job_tokens = token_next == (first_q ? cfg_tokens : tokens_q);
   wire end_slots = T_MAX == 1 || slot_next == T_BITS'(first_q ? cfg_tile : tile_q) || end_job_tokens;
   wire end_chunks = chunk_next == C_BITS'(first_q ? cfg_chunks : chunks_q);
@@ -145,7 +146,7 @@ module mvu #(
   end else if (T_MAX == 1) begin : gen_weight_stream
     assign weight = s_axis_weight_tdata;
     assign weight_valid = s_axis_weight_tvalid;
-    assign s_axis_weight_tready = en && s_axis_tvalid;
+    assign s_axis_weight_tready = go && s_axis_tvalid;
   end else begin : gen_weight_hold
     logic [PE*SIMD*W_BITS-1:0] word_q, next_q;
     logic word_valid_q, next_valid_q;
@@ -165,7 +166,7 @@ module mvu #(
       end
     end
   end
-  assign s_axis_tready = en && weight_valid;
+  assign s_axis_tready = go && weight_valid;
   assign issue = s_axis_tready && s_axis_tvalid;
 
   // ---- what travels beside a beat through the lanes
@@ -309,15 +310,20 @@ module mvu #(
     assign old = sum_q;
     // A sum waits until the one before it has left the output register
     if (STALL_REGISTER) begin : gen_stall_register
-      logic stall_q;
+      // once for the lanes, which are many and far, and once, in the other polarity, for the units in front
+      logic stall_q, go_q;
       wire to_valid = en ? valid_q[STAGES-2] : sum_valid;
       wire to_end = en ? end_q[STAGES-2] : sum_end;
+      wire stall = to_valid && to_end && ((take && sum_end) || (m_axis_tvalid && !m_axis_tready));
       always_ff @(posedge clk) begin
-        stall_q <= !rst && to_valid && to_end && ((take && sum_end) || (m_axis_tvalid && !m_axis_tready));
+        stall_q <= !rst && stall;
+        go_q    <= rst || !stall;
       end
       assign en = !stall_q;
+      assign go = go_q;
     end else begin : gen_stall
       assign en = !(sum_valid && sum_end && m_axis_tvalid && !m_axis_tready);
+      assign go = en;
     end
     always_ff @(posedge clk) begin
       if (rst || (take && sum_end)) sum_q <= '0;
@@ -341,6 +347,7 @@ module mvu #(
     (* no_rw_check, ram_style = T_MAX > 32 ? "block" : "distributed" *) logic [PE*ACC_BITS-1:0] sums[T_MAX];
 
     assign en = !(done_q && !done_ready);
+    assign go = en;
     assign old = from_q[1] ? (from_q[0] ? word_q : older_q) : from_q[0] ? last_q : '0;
     wire unused = sum_begin;
     always_ff @(posedge clk) begin

@@ -121,9 +121,11 @@ module swu #(
   addr_t patch_row_q, patch_q, plane_q, row_q, addr_q;
 
   wire advance = !m_axis_tvalid || m_axis_tready;
-  wire kx_last = kx_q == play_kernel_q - 1'b1;
-  wire ky_last = kx_last && ky_q == play_kernel_q - 1'b1;
-  wire c_last = ky_last && c_q == play_channels_q - 1'b1;
+  // Whether a counter is at its last position, known before it gets there
+  logic kx_end_q, ky_end_q, c_end_q;
+  wire kx_last = kx_end_q;
+  wire ky_last = kx_last && ky_end_q;
+  wire c_last = ky_last && c_end_q;
   // Another patch fits when its end, position + stride + kernel, is inside; known before the patch at this position begins.
   localparam int unsigned SUM_BITS = POS_BITS + 2;
   typedef logic [SUM_BITS-1:0] sum_t;
@@ -137,6 +139,9 @@ module swu #(
   wire py_last = px_last && y_last_q;
   wire play_end = playing_q && advance && py_last;
   wire play_begin = (!playing_q || play_end) && full_q[playing_q ? !play_buffer_q : play_buffer_q];
+
+  wire one_kernel = (play_begin ? kernel_q : play_kernel_q) == pos_t'(1);
+  wire one_channel = (play_begin ? channels_q : play_channels_q) == channel_t'(1);
 
   addr_t from, next_addr;
   step_t distance;
@@ -176,15 +181,18 @@ module swu #(
       first_x_last_q         <= first_x_last;
     end
     if (play_begin || advance) begin
-      addr_q <= next_addr;
-      kx_q   <= play_begin || kx_last ? '0 : kx_q + 1'b1;
+      addr_q   <= next_addr;
+      kx_q     <= play_begin || kx_last ? '0 : kx_q + 1'b1;
+      kx_end_q <= play_begin || kx_last ? one_kernel : kx_q + pos_t'(2) == play_kernel_q;
       if (play_begin || kx_last) begin
-        row_q <= next_addr;
-        ky_q  <= play_begin || ky_last ? '0 : ky_q + 1'b1;
+        row_q    <= next_addr;
+        ky_q     <= play_begin || ky_last ? '0 : ky_q + 1'b1;
+        ky_end_q <= play_begin || ky_last ? one_kernel : ky_q + pos_t'(2) == play_kernel_q;
       end
       if (play_begin || ky_last) begin
         plane_q <= next_addr;
         c_q     <= play_begin || c_last ? '0 : c_q + 1'b1;
+        c_end_q <= play_begin || c_last ? one_channel : c_q + channel_t'(2) == play_channels_q;
       end
       if (play_begin || c_last) begin
         patch_q  <= next_addr;
