@@ -5,10 +5,12 @@ import argparse
 import difflib
 import errno
 import importlib.util
+import math
 import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,15 +55,19 @@ OTHER_VERBS = (
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTIONS = tuple(128 + number for number in STOP_SIGNALS)
 stops: list[int] = []  # signals that have asked this process to stop; an exception alone may be lost in a library
+PATIENCE = 2.0  # seconds after a stop in which others do not disturb its end
 
 
 def interrupt_on_signals() -> None:
     """Turn STOP_SIGNALS into interruptions, which stop tools and remove temporary files; ignored ones stay ignored."""
+    last = -math.inf
 
     def stop(number: int, frame: Any) -> None:
-        signal.signal(number, signal.SIG_IGN)  # asked once is enough, the end must not be interrupted
-        stops.append(number)
-        raise KeyboardInterrupt
+        nonlocal last
+        if time.monotonic() - last > PATIENCE:
+            last = time.monotonic()
+            stops.append(number)
+            raise KeyboardInterrupt
 
     for number in STOP_SIGNALS:
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
@@ -86,13 +92,13 @@ class Display:
 
     @contextmanager
     def busy(self, label: str) -> Iterator[None]:
-        """Show a spinner while a step runs; the step does not begin if a library has swallowed an interruption."""
-        if stops:
-            raise KeyboardInterrupt
+        """Show a spinner while a step runs; an interruption that a library has swallowed comes at its end."""
         self.label = label
         with self.console.status(escape(label)) as self.status:
             yield
         self.status = None
+        if stops:
+            raise KeyboardInterrupt
 
     def progress(self, seconds: float, line: str) -> None:
         """Show how long a tool has run, and its last line."""
@@ -107,18 +113,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if words[:1] == ["sweep"]:
             from synthesis.sweep import main as sweep
 
-            return sweep(words[1:])
-        options = parse(words)
-        return run(options)
-    except (Exception, KeyboardInterrupt) as error:
-        if stops or isinstance(error, KeyboardInterrupt):  # C code may turn the interruption into an error of its own
-            number = stops[0] if stops else signal.SIGINT
-            return fail("interrupted; run the same command again to resume", 128 + number)
+            status = sweep(words[1:])
+        else:
+            status = run(parse(words))
+    except BaseException as error:
+        if stops or isinstance(error, KeyboardInterrupt):  # a library may have made an error of its own of it
+            return interrupted()
         if isinstance(error, OSError):
             return fail(os_error(error))
         if isinstance(error, ValueError | RuntimeError | IncompleteError):
             return fail(str(error))
         raise
+    return interrupted() if stops else status
+
+
+def interrupted() -> int:
+    """Print the message of an interruption; returns the exit status of the first signal."""
+    number = stops[0] if stops else signal.SIGINT
+    return fail("interrupted; run the same command again to resume", 128 + number)
 
 
 def fail(message: str, status: int = 1) -> int:
@@ -476,6 +488,7 @@ def view(build: Build, options: argparse.Namespace, out: Console) -> int:
     out.print(f"{path}: serving in Netron, Ctrl+C ends it")
     netron.start(str(path))
     netron.wait()
+    stops.clear()  # Ctrl+C is how it ends
     return 0
 
 

@@ -88,7 +88,7 @@ def size_fifos(
     build = build or (lambda folder: Network(folder).build())
     design = build(large_rtl)
     result = _run(design, large_rtl, images, logits)
-    if (count := images_to_steady(result)) > IMAGES:
+    if (count := images_to_steady(result, description["start_cycles"])) > IMAGES:
         images, logits = stimulus(count)
         result = _run(design, large_rtl, images, logits)
     fastest = image_cycles(result, "fifo")
@@ -151,13 +151,13 @@ def image_cycles(result: Result, what: str) -> int:
     return int(np.max(np.diff(last)[1:][-STEADY:]))
 
 
-def images_to_steady(result: Result) -> int:
+def images_to_steady(result: Result, start_cycles: int = 0) -> int:
     """Images after which a pipeline's image time is its lasting one: as many as are in it at once, and STEADY more.
 
     Before, units in front of the slowest one run at their own speed, into FIFOs that are still empty.
     """
     last = result.last["m_axis"]
-    inside = -(-last[0] // max(1, int(np.min(np.diff(last)))))
+    inside = -(-(last[0] - start_cycles) // max(1, int(np.min(np.diff(last)))))
     return min(max(IMAGES, inside + STEADY), MOST_IMAGES)
 
 

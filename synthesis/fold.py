@@ -187,10 +187,13 @@ def da_options(inst: Any, requant: Any, fpgapart: str) -> list[Option]:
 
 
 def pair_cost(mvu: Any, requant: Any, fpgapart: str) -> Cost:
-    """Cost of an mvu and of the requant behind it, which gets the mvu's PE and tile."""
+    """Cost of an mvu, of the requant behind it, which gets its PE and tile, and of the FIFO that a short tile needs."""
     for name in ("PE", "tile"):
         requant.set_nodeattr(name, mvu.get_nodeattr(name))
-    return mvu.cost(fpgapart) + requant.cost(fpgapart)
+    cost = mvu.cost(fpgapart) + requant.cost(fpgapart)
+    if beats := tile_beats(mvu):
+        cost += module_cost(family(fpgapart), "fifo", {"WIDTH": mvu.get_nodeattr("a_bits"), "DEPTH": beats})
+    return cost
 
 
 def matmul_options(inst: Any, fpgapart: str) -> list[Option]:
@@ -474,8 +477,10 @@ def apply_folding(model: ModelWrapper, config: dict[str, dict[str, Any]], fpgapa
         if kind(inst) == "VitrailMvu":
             permute_lanes(model, inst)
         if "outFIFODepths" not in config.get(node.name, {}):
-            short = [tile_beats(model, name) for name in node.output]
-            depths = [max(depth, beats) for depth, beats in zip(default_depths(inst), short, strict=True)]
+            depths = default_depths(inst)
+            for i, name in enumerate(node.output):
+                readers = [r for r in map(getCustomOp, model.find_consumers(name)) if kind(r) == "VitrailMvu"]
+                depths[i] = max(depths[i], *map(tile_beats, readers), 0)
             inst.set_nodeattr("outFIFODepths", depths)
     names = [node.name for node in model.graph.node]
     model = model.transform(SpecializeLayers(fpgapart))
@@ -530,7 +535,10 @@ def take_offset(model: ModelWrapper, mvu: Any, requant: Any) -> None:
 
 
 def default_depths(inst: Any) -> list[int]:
-    """FIFO depths before sizing: BRANCH_IMAGES behind a branch, plain wires into requants, FIFO_BEATS elsewhere."""
+    """FIFO depths before sizing: BRANCH_IMAGES behind a branch, plain wires into requants, FIFO_BEATS elsewhere.
+
+    Before an mvu they are at least its tile_beats.
+    """
     if kind(inst) in ("VitrailMvu", "VitrailMatmul", "VitrailLayerNorm"):
         return [0]
     branching = kind(inst) in ("VitrailFork", "VitrailSplit")
@@ -539,19 +547,14 @@ def default_depths(inst: Any) -> list[int]:
     ]
 
 
-def tile_beats(model: ModelWrapper, edge: str) -> int:
-    """Beats of a tile of the mvu that reads an edge, where the last tile of an image is shorter; otherwise 0.
+def tile_beats(mvu: Any) -> int:
+    """Beats of a tile of an mvu whose last tile of an image is shorter; otherwise 0.
 
     With the short tile the reader's second bank is full before the mvu has done with the first one. Whoever makes the
-    tokens at the same rate goes on into the FIFO.
+    tokens at the same rate goes on into a FIFO.
     """
-    most = 0
-    for node in model.find_consumers(edge):
-        if kind(inst := getCustomOp(node)) == "VitrailMvu":
-            tokens, tile = inst.get_nodeattr("tokens"), inst.get_nodeattr("tile")
-            if 1 < tile < tokens and tokens % tile:
-                most = max(most, tile * inst.get_nodeattr("k"))
-    return most
+    tokens, tile = mvu.get_nodeattr("tokens"), mvu.get_nodeattr("tile")
+    return tile * mvu.get_nodeattr("k") if 1 < tile < tokens and tokens % tile else 0
 
 
 def unit_rows(model: ModelWrapper, fpgapart: str) -> list[dict[str, Any]]:

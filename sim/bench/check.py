@@ -32,6 +32,7 @@ async def check_unit(
     stall: int | Mapping[str, int] = 0,
     seed: int = 1,
     reset_at: int | None = None,
+    reset_cycles: int = 2,
     writes: Sequence[Mapping[str, int]] = (),
     cfg_stream: str | None = None,
     cfg_hold: bool = True,
@@ -43,7 +44,7 @@ async def check_unit(
 
     Args:
         stall: Percent of stalled cycles, for all streams or stream -> percent.
-        reset_at: Cycle at which rst is raised for two cycles, with everything in flight; then the jobs start again.
+        reset_at: Cycle at which rst is raised for reset_cycles, with everything in flight; then the jobs start again.
 
     Returns:
         Stream -> cycle of each output beat, counted from the end of reset.
@@ -118,7 +119,7 @@ async def check_unit(
     now, idle, after, job, pending = 0, 0, 0, 0, reset_at is not None
     while True:
         if pending and now == reset_at:
-            await reset(2)
+            await reset(reset_cycles)
             now, idle, job, pending = 0, 0, 0, False
         complete = all(s.done == len(s.beats) for s in sources.values())
         complete = complete and all(len(s.received) >= len(s.expected) for s in sinks.values())

@@ -29,9 +29,12 @@ async def network_stalls(dut, stall):
 
 
 @cocotb.test()
-@cocotb.parametrize(reset_at=[40, 700, 1300])
+@cocotb.parametrize(reset_at=[1, 40, 100, 700, 1300])
 async def network_is_reset(dut, reset_at):
-    await check_unit(dut, jobs(), stall={"s_axis": 10, "m_axis": 50}, seed=SEED + 1, reset_at=reset_at)
+    """By one cycle: while the ports are still closed after the reset before (64 cycles), in the first image, later."""
+    await check_unit(
+        dut, jobs(), stall={"s_axis": 10, "m_axis": 50}, seed=SEED + 1, reset_at=reset_at, reset_cycles=1
+    )
 
 
 @cocotb.test()
@@ -57,4 +60,5 @@ def test_network_protocol(tmp_path: Path) -> None:
     logits = execute(model, images)[about["output"]].astype(np.int64).reshape(IMAGES, -1)
     np.savez(tmp_path / "stimulus.npz", images=images.reshape(IMAGES, -1), logits=logits)
     env = {STIMULUS: str(tmp_path / "stimulus.npz")}
-    assert run_cocotb(about["top"], __file__, [rtl / name for name in about["sources"]], cwd=rtl, env=env) == 7
+    assert about["start_cycles"] == 64
+    assert run_cocotb(about["top"], __file__, [rtl / name for name in about["sources"]], cwd=rtl, env=env) == 9

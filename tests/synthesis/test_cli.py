@@ -84,26 +84,59 @@ def test_interruption_is_130(capsys, monkeypatch):
     assert capsys.readouterr().err == "error: interrupted; run the same command again to resume\n"
 
 
-@pytest.mark.parametrize("swallow", ["raise TypeError('expected a message')", "display.busy('next').__enter__()"])
-def test_interruption_lost_in_a_library_is_one_all_the_same(swallow):
-    """C code may answer an interruption with an error of its own, or with none: then the next step does not begin."""
+SWALLOW = ["raise TypeError('expected a message')", "raise SystemExit(1)", "pass"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("swallow", SWALLOW)
+def test_interruption_lost_in_a_library_is_one_all_the_same(swallow, number, status):
+    """C code may answer an interruption with an error of its own, or with none: the step then counts as interrupted."""
     script = f"""
 import signal, sys
 from synthesis import cli
 
 def run(options):
-    display = cli.Display()
-    try:
-        signal.raise_signal(signal.SIGTERM)
-    except BaseException:
-        {swallow}
+    with cli.Display().busy("step"):
+        try:
+            signal.raise_signal({number})
+        except BaseException:
+            {swallow}
+    print("done")
 
 cli.run = run
 cli.interrupt_on_signals()
 sys.exit(cli.main(["rtl"]))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
-    assert (done.returncode, done.stderr) == (143, "error: interrupted; run the same command again to resume\n")
+    assert (done.returncode, done.stderr) == (status, "error: interrupted; run the same command again to resume\n")
+    assert "done" not in done.stdout
+
+
+def test_end_is_not_interrupted_but_a_later_stop_works():
+    """What removes temporary files runs to its end under further signals; Ctrl-C is not dead for what goes on after."""
+    script = f"""
+import signal, sys, time
+from synthesis import cli
+
+def run(options):
+    try:
+        signal.raise_signal({signal.SIGINT})
+    finally:
+        signal.raise_signal({signal.SIGTERM})
+        signal.raise_signal({signal.SIGINT})
+        print("cleaned up")
+        time.sleep(cli.PATIENCE + 0.1)
+        try:
+            signal.raise_signal({signal.SIGINT})
+        except KeyboardInterrupt:
+            print("stopped again")
+
+cli.run = run
+cli.interrupt_on_signals()
+sys.exit(cli.main(["rtl"]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout) == (130, "cleaned up\nstopped again\n")
 
 
 # A run whose tool has a child of its own; both write their process ids down.

@@ -9,7 +9,7 @@ import pytest
 from sim.verilate import DeadlockError, SimulationError
 from synthesis import fifo, fold
 from synthesis.board import load_board
-from synthesis.generate import fifo_depths, generate
+from synthesis.generate import fifo_depths, generate, start_cycles
 
 
 @pytest.fixture
@@ -42,6 +42,7 @@ def test_full_fifos_are_doubled(folded, tmp_path, monkeypatch):
     edge, _ = longest(folded)
     sizing = size(folded, tmp_path, monkeypatch, edge, 15, lambda depth: 2000)
     assert (sizing.depths[edge], sizing.rounds, sizing.cycles) == (16, 4, 1000)
+    assert sizing.latency == 1001 - start_cycles(len(folded.graph.node))
     assert all(depth == 2 for name, depth in sizing.depths.items() if name != edge)
 
 

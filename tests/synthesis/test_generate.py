@@ -2,6 +2,7 @@
 """The generated design: lints, is bit-exact with every scheme of rows and with token tiles; FIFOs are sized."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -34,7 +35,9 @@ def check(model, rtl, images=3):
     codes[0] = 127
     edges = execute(model, codes, edge_names(model))
     network = Network(rtl)
-    found = network.run_probed(codes).edges
+    run = network.run_probed(codes)
+    assert run.stamps[network.about["input"]][0, 0] == network.about["start_cycles"]
+    found = run.edges
     golden = {name: value.reshape(found[name].shape) for name, value in edges.items()}
     comparison = compare_edges(found, golden, network.order, network.units)
     assert comparison.mismatches == 0, f"{comparison.first} (seed {SEED})"
@@ -44,6 +47,21 @@ def check(model, rtl, images=3):
 def test_identifiers():
     assert identifier("blocks.0.attn._x") == "blocks_0_attn_x"
     assert unique_identifiers(["a.b", "a_b", "1"]) == {"a.b": "a_b", "a_b": "a_b_2", "1": "n_1"}
+
+
+def test_every_unit_has_its_own_reset(tiny_dataflow, tmp_path):
+    """Instances have that of their op, FIFOs that of the op in front; an op that reads from a later one is refused."""
+    model = folded(tiny_dataflow)
+    about = generate(model, tmp_path / "rtl", 1)
+    text = (tmp_path / "rtl" / "vit_top.sv").read_text()
+    found = dict(re.findall(r"\) (\w+) \(\n    \.clk\(clk\), \.rst\(([^)]*)\)", text))
+    place = {unit["name"]: i for i, unit in enumerate(about["units"])}
+    wanted = {name: f"unit_rst[{place[unit['name']]}]" for unit in about["units"] for name in unit["instances"]}
+    wanted |= {edge["fifo"]: f"unit_rst[{place[edge['unit']]}]" for edge in about["edges"] if edge["fifo"]}
+    assert found == {**wanted, "reset_chain_i": "rst"}
+    model.graph.node.append(model.graph.node.pop(0))
+    with pytest.raises(ValueError, match="reads from a node behind it"):
+        generate(model, tmp_path / "rtl", 1)
 
 
 @pytest.mark.verilator

@@ -310,7 +310,8 @@ module mvu #(
     assign old = sum_q;
     // A sum waits until the one before it has left the output register
     if (STALL_REGISTER) begin : gen_stall_register
-      // once for the lanes, which are many and far, and once, in the other polarity, for the units in front
+      // Once for the lanes, which are many and far, and once for the units in front: in the other polarity, so that
+      // synthesis does not make one register of both
       logic stall_q, go_q;
       wire to_valid = en ? valid_q[STAGES-2] : sum_valid;
       wire to_end = en ? end_q[STAGES-2] : sum_end;
@@ -386,6 +387,8 @@ module mvu #(
   mvu_holds_beat : assert property (@(posedge clk) disable iff (rst)
       m_axis_tvalid && !m_axis_tready |=> m_axis_tvalid && $stable(m_axis_tdata))
   else $error("%m: beat changed while stalled");
+  mvu_go_is_en : assert property (@(posedge clk) disable iff (rst) go == en)
+  else $error("%m: the units in front are not stopped as the lanes are");
   mvu_cfg_in_range : assert property (@(posedge clk) disable iff (rst)
       issue && first_q |-> cfg_chunks >= 1 && 32'(cfg_chunks) <= CHUNKS_MAX && cfg_groups >= 1 && cfg_tile >= 1
       && 32'(cfg_tile) <= T_MAX && cfg_tokens >= 1)

@@ -121,11 +121,8 @@ module swu #(
   addr_t patch_row_q, patch_q, plane_q, row_q, addr_q;
 
   wire advance = !m_axis_tvalid || m_axis_tready;
-  // Whether a counter is at its last position, known before it gets there
-  logic kx_end_q, ky_end_q, c_end_q;
-  wire kx_last = kx_end_q;
-  wire ky_last = kx_last && ky_end_q;
-  wire c_last = ky_last && c_end_q;
+  // Whether ky, c are at their last position, and the rounds that end with the element at addr_q, known before it
+  logic ky_end_q, c_end_q, kx_last_q, ky_last_q, c_last_q, px_last_q, py_last_q;
   // Another patch fits when its end, position + stride + kernel, is inside; known before the patch at this position begins.
   localparam int unsigned SUM_BITS = POS_BITS + 2;
   typedef logic [SUM_BITS-1:0] sum_t;
@@ -135,36 +132,52 @@ module swu #(
   wire first_x_last = first_end > sum_t'(width_q);
   wire sum_t next_x_end = x_end_q + sum_t'(play_stride_q);
   wire sum_t next_y_end = y_end_q + sum_t'(play_stride_q);
-  wire px_last = c_last && x_last_q;
-  wire py_last = px_last && y_last_q;
-  wire play_end = playing_q && advance && py_last;
+  wire play_end = playing_q && advance && py_last_q;
   wire play_begin = (!playing_q || play_end) && full_q[playing_q ? !play_buffer_q : play_buffer_q];
 
+
+  // ---- ends at the next element
   wire one_kernel = (play_begin ? kernel_q : play_kernel_q) == pos_t'(1);
   wire one_channel = (play_begin ? channels_q : play_channels_q) == channel_t'(1);
+  logic kx_end, ky_end, c_end, x_last, y_last;
+  always_comb begin
+    kx_end = play_begin || kx_last_q ? one_kernel : kx_q + pos_t'(2) == play_kernel_q;
+    ky_end = ky_end_q;
+    if (play_begin || ky_last_q) ky_end = one_kernel;
+    else if (kx_last_q) ky_end = ky_q + pos_t'(2) == play_kernel_q;
+    c_end = c_end_q;
+    if (play_begin || c_last_q) c_end = one_channel;
+    else if (ky_last_q) c_end = c_q + channel_t'(2) == play_channels_q;
+    x_last = x_last_q;
+    if (play_begin) x_last = first_x_last;
+    else if (px_last_q) x_last = first_x_last_q;
+    else if (c_last_q) x_last = next_x_end > sum_t'(play_width_q);
+    y_last = y_last_q;
+    if (play_begin) y_last = first_end > sum_t'(height_q);
+    else if (px_last_q) y_last = next_y_end > sum_t'(play_height_q);
+  end
 
+  // ---- address of the next element
   addr_t from, next_addr;
   step_t distance;
   always_comb begin
     from = addr_q;
     distance = step_t'(play_channels_q);
-    if (play_begin) begin
-      from = (playing_q ? !play_buffer_q : play_buffer_q) ? SECOND : '0;
-      distance = '0;
-    end else if (px_last) begin
+    if (px_last_q) begin
       from = patch_row_q;
       distance = play_stride_row_step_q;
-    end else if (c_last) begin
+    end else if (c_last_q) begin
       from = patch_q;
       distance = play_stride_step_q;
-    end else if (ky_last) begin
+    end else if (ky_last_q) begin
       from = plane_q;
       distance = step_t'(1);
-    end else if (kx_last) begin
+    end else if (kx_last_q) begin
       from = row_q;
       distance = play_row_step_q;
     end
     next_addr = from + addr_t'(distance);
+    if (play_begin) next_addr = (playing_q ? !play_buffer_q : play_buffer_q) ? SECOND : '0;
   end
 
   always_ff @(posedge clk) begin
@@ -181,28 +194,32 @@ module swu #(
       first_x_last_q         <= first_x_last;
     end
     if (play_begin || advance) begin
-      addr_q   <= next_addr;
-      kx_q     <= play_begin || kx_last ? '0 : kx_q + 1'b1;
-      kx_end_q <= play_begin || kx_last ? one_kernel : kx_q + pos_t'(2) == play_kernel_q;
-      if (play_begin || kx_last) begin
-        row_q    <= next_addr;
-        ky_q     <= play_begin || ky_last ? '0 : ky_q + 1'b1;
-        ky_end_q <= play_begin || ky_last ? one_kernel : ky_q + pos_t'(2) == play_kernel_q;
+      addr_q    <= next_addr;
+      ky_end_q  <= ky_end;
+      c_end_q   <= c_end;
+      x_last_q  <= x_last;
+      y_last_q  <= y_last;
+      kx_last_q <= kx_end;
+      ky_last_q <= kx_end && ky_end;
+      c_last_q  <= kx_end && ky_end && c_end;
+      px_last_q <= kx_end && ky_end && c_end && x_last;
+      py_last_q <= kx_end && ky_end && c_end && x_last && y_last;
+      kx_q      <= play_begin || kx_last_q ? '0 : kx_q + 1'b1;
+      if (play_begin || kx_last_q) begin
+        row_q <= next_addr;
+        ky_q  <= play_begin || ky_last_q ? '0 : ky_q + 1'b1;
       end
-      if (play_begin || ky_last) begin
+      if (play_begin || ky_last_q) begin
         plane_q <= next_addr;
-        c_q     <= play_begin || c_last ? '0 : c_q + 1'b1;
-        c_end_q <= play_begin || c_last ? one_channel : c_q + channel_t'(2) == play_channels_q;
+        c_q     <= play_begin || c_last_q ? '0 : c_q + 1'b1;
       end
-      if (play_begin || c_last) begin
-        patch_q  <= next_addr;
-        x_end_q  <= play_begin ? first_end : px_last ? first_end_q : next_x_end;
-        x_last_q <= play_begin ? first_x_last : px_last ? first_x_last_q : next_x_end > sum_t'(play_width_q);
+      if (play_begin || c_last_q) begin
+        patch_q <= next_addr;
+        x_end_q <= play_begin ? first_end : px_last_q ? first_end_q : next_x_end;
       end
-      if (play_begin || px_last) begin
+      if (play_begin || px_last_q) begin
         patch_row_q <= next_addr;
         y_end_q     <= play_begin ? first_end : next_y_end;
-        y_last_q    <= play_begin ? first_end > sum_t'(height_q) : next_y_end > sum_t'(play_height_q);
       end
     end
     if (rst) begin
