@@ -477,11 +477,7 @@ def apply_folding(model: ModelWrapper, config: dict[str, dict[str, Any]], fpgapa
         if kind(inst) == "VitrailMvu":
             permute_lanes(model, inst)
         if "outFIFODepths" not in config.get(node.name, {}):
-            depths = default_depths(inst)
-            for i, name in enumerate(node.output):
-                readers = [r for r in map(getCustomOp, model.find_consumers(name)) if kind(r) == "VitrailMvu"]
-                depths[i] = max(depths[i], *map(tile_beats, readers), 0)
-            inst.set_nodeattr("outFIFODepths", depths)
+            inst.set_nodeattr("outFIFODepths", large_depths(model, inst))
     names = [node.name for node in model.graph.node]
     model = model.transform(SpecializeLayers(fpgapart))
     for node, name in zip(model.graph.node, names, strict=True):
@@ -535,16 +531,22 @@ def take_offset(model: ModelWrapper, mvu: Any, requant: Any) -> None:
 
 
 def default_depths(inst: Any) -> list[int]:
-    """FIFO depths before sizing: BRANCH_IMAGES behind a branch, plain wires into requants, FIFO_BEATS elsewhere.
-
-    Before an mvu they are at least its tile_beats.
-    """
+    """FIFO depths of any reader: BRANCH_IMAGES behind a branch, plain wires into requants, FIFO_BEATS elsewhere."""
     if kind(inst) in ("VitrailMvu", "VitrailMatmul", "VitrailLayerNorm"):
         return [0]
     branching = kind(inst) in ("VitrailFork", "VitrailSplit")
     return [
         max(FIFO_BEATS, BRANCH_IMAGES * math.prod(s.shape)) if branching else FIFO_BEATS for s in inst.streams_out()
     ]
+
+
+def large_depths(model: ModelWrapper, inst: Any) -> list[int]:
+    """FIFO depths before sizing: default_depths, before an mvu at least its tile_beats."""
+    depths = []
+    for name, depth in zip(inst.onnx_node.output, default_depths(inst), strict=True):
+        readers = map(getCustomOp, model.find_consumers(name))
+        depths.append(max([depth, *(tile_beats(reader) for reader in readers if kind(reader) == "VitrailMvu")]))
+    return depths
 
 
 def tile_beats(mvu: Any) -> int:

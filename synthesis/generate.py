@@ -134,14 +134,12 @@ class _Design:
         """vit_top.sv."""
         body = [self.instances(i) for i in range(len(self.nodes))]
         edges = [self.edge_text(name) for name in (self.image, *self.producer)]
-        return "\n".join([self.header(target), "  // ---- edges", *edges, "", "  // ---- units", *body, self.end()])
+        head = [self.header(target), self.resets()]
+        return "\n".join([*head, "  // ---- edges", *edges, "", "  // ---- units", *body, self.end()])
 
     def header(self, target: int) -> str:
         info = metadata(self.model)
-        self.use("reset_chain")
         closed = start_cycles(len(self.nodes))
-        ports = {"unit_rst": "unit_rst", "open": "open"}
-        reset = _instance("reset_chain", "reset_chain_i", {"STAGES": len(self.nodes)}, ports, "rst")
         height, width, channels = self.streams[self.image].shape
         classes = self.streams[self.logits].shape[-1]
         return f"""\
@@ -168,11 +166,17 @@ module {TOP} (
     input  wire logic                m_axis_tready,
     output logic                     m_axis_tlast
 );
-{target_text(target)}
+{target_text(target)}"""
+
+    def resets(self) -> str:
+        """Reset of each op: unit_rst[i] of node i."""
+        self.use("reset_chain")
+        ports = {"unit_rst": "unit_rst", "open": "open"}
+        return f"""\
   // ---- reset, unit by unit; logits and images pass when all have left it
   logic [{len(self.nodes) - 1}:0] unit_rst;
   logic open;
-{reset}
+{_instance("reset_chain", "reset_chain_i", {"STAGES": len(self.nodes)}, ports, "rst")}
 """
 
     def edge_text(self, name: str) -> str:
