@@ -87,6 +87,7 @@ class Build:
         reference: report.json of the build that hardware EER refers to, or None.
         fraction: Share of the device to use; None: the shares of board.yaml.
         lanes: "all", or "dsp": no row of a linear layer on LUTs.
+        seeds: Number of placements of which the fastest is kept; None: the first that meets a clock of the board.
         checkpoint_dir: Folder of the checkpoint.
         recipe_dir: Folder of the recipe.
     """
@@ -103,6 +104,7 @@ class Build:
     reference: Path | None = None
     fraction: float | None = None
     lanes: str = "all"
+    seeds: int | None = None
     checkpoint_dir: Path = CHECKPOINT_DIR
     recipe_dir: Path = RECIPE_DIR
 
@@ -132,7 +134,7 @@ class Build:
         head = {"model": self.model, "board": self.board["name"], "git": git_hash(), "tool_versions": tool_versions()}
         config = {"backbone": self.config.backbone, "weight_bits": self.config.weight_bits}
         config |= {"activation_bits": self.config.activation_bits, "recipe": self.config.recipe, "fps": self.fps}
-        config |= {"fraction": self.fraction, "lanes": self.lanes}
+        config |= {"fraction": self.fraction, "lanes": self.lanes, "seeds": self.seeds}
         steps = self.manifest["steps"]
         seeds = {name: step["seeds"] for name, step in steps.items() if step.get("seeds")}
         head |= {"config": config, "seeds": seeds, "seconds": {name: step["seconds"] for name, step in steps.items()}}

@@ -55,6 +55,7 @@ OTHER_VERBS = (
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTIONS = tuple(128 + number for number in STOP_SIGNALS)
 stops: list[int] = []  # signals that have asked this process to stop; an exception alone may be lost in a library
+MAX_SEEDS = 100  # placements of one netlist
 PATIENCE = 2.0  # seconds after a stop in which others do not disturb its end
 
 
@@ -168,6 +169,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         "--fraction", help="share of the device to use, 0.33 for a third; without it board.yaml decides"
     )
     parser.add_argument("--lanes", default="all", help="all, or dsp: no row of a linear layer on LUTs")
+    parser.add_argument(
+        "--seeds", help="placements to make, of which the fastest is kept; without it the first that serves"
+    )
     parser.add_argument("--untrained", action="store_true", help="seeded random weights instead of the checkpoint")
     parser.add_argument("--reference", help="report.json of the build that the report's hardware EER refers to")
     parser.add_argument("--weight-bits", default="", help="further weight widths that explore may choose, such as 3,6")
@@ -207,6 +211,7 @@ def make_build(options: argparse.Namespace, display: Display) -> Build:
     shown = (display.report, display.busy, display.progress)
     build = Build(config, board, fps, options.untrained, build_root(), *shown, reference=reference)
     build.fraction, build.lanes, build.checkpoint_dir = fraction, options.lanes, checkpoint_folder(config)
+    build.seeds = parse_seeds(options.seeds)
     return build
 
 
@@ -223,6 +228,17 @@ def parse_fraction(text: str | None) -> float | None:
             f"FRACTION={text!r} is not a number above 0 and at most 1; expected a share of the device, such as 0.33"
         ) from None
     return fraction
+
+
+def parse_seeds(text: str | None) -> int | None:
+    """Number of placements from its text, None where there is none."""
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_SEEDS:
+        raise ValueError(
+            f"SEEDS={text!r} is not a whole number of 1..{MAX_SEEDS}; expected a number of placements, such as SEEDS=4"
+        )
+    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:

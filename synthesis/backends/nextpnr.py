@@ -4,7 +4,8 @@
 The clock is chosen after routing. The netlist's PLL makes the board's target clock and nextpnr optimizes for it. From
 the Fmax it reports, the fastest of the board's clock_mhz_options that is not above Fmax is taken; the PLL's dividers in
 the text configuration are rewritten before ecppack. Nothing else depends on that clock: the UART runs on the
-oscillator. So no target needs a second run, and the timing is met at the clock that the PLL makes.
+oscillator. So no target needs a second run, and the timing is met at the clock that the PLL makes. Fmax moves by some
+MHz with the seed of the placer; several can be tried and the fastest kept.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -32,6 +37,19 @@ VCO_PREFERRED_MHZ = 600.0
 DEVICES = {"LFE5U-12F": "--12k", "LFE5U-25F": "--25k", "LFE5U-45F": "--45k", "LFE5U-85F": "--85k"}
 # Routing is given up when so many wires are in conflict at this iteration
 STALL_ITERATION, STALL_WIRES = 25, 500
+# Options of every placement
+OPTIONS = (
+    "--detailed-timing-report",
+    "--threads",
+    "1",
+    "--placer",
+    "static",
+    "--router",
+    "router2",
+    "--timing-allow-fail",
+)
+# Seeds of the placer where none are asked for, in turn until one serves
+FALLBACK_SEEDS = (1, 2)
 
 
 class RouterStallError(RuntimeError):
@@ -55,6 +73,7 @@ class Routed:
     fmax_mhz: float
     clock_mhz: float
     seed: int
+    placements: dict[int, float | None]  # seed -> Fmax in MHz, None where there was no route
     utilization: dict[str, dict[str, int]]  # {cell type: {"used", "available"}}
     critical_path: list[str]  # one line per hop of the slowest path within the network's clock
     seconds: float
@@ -66,13 +85,16 @@ class Routed:
         used = {kind.lower(): count["used"] for kind, count in self.utilization.items() if count["used"]}
         return {
             "timing": {"fmax_mhz": round(self.fmax_mhz, 2), "clock_mhz": self.clock_mhz},
-            "device": {**used, "seed": self.seed},
+            "device": {**used, "seed": self.seed, "fmax_mhz_by_seed": self._rounded()},
             "bitstream": {
                 "path": self.bitstream.name,
                 "bytes": len(data),
                 "sha256": hashlib.sha256(data).hexdigest(),
             },
         }
+
+    def _rounded(self) -> dict[str, float | None]:
+        return {str(seed): fmax if fmax is None else round(fmax, 2) for seed, fmax in self.placements.items()}
 
 
 def pll_dividers(input_mhz: float, output_mhz: float) -> PllDividers:
@@ -180,8 +202,9 @@ def place_and_route(
     out_dir: Path,
     name: str,
     *,
-    seeds: Sequence[int] = (1, 2),
+    seeds: int | None = None,
     inside: Sequence[str] = ("vit_i",),
+    kept: Path | None = None,
     progress: Progress | None = None,
 ) -> Routed:
     """Place, route, choose the clock and pack the bitstream.
@@ -191,78 +214,190 @@ def place_and_route(
         board: Keys of board.yaml (synthesis.board.load_board).
         out_dir: Takes <name>.bit, <name>.config, timing.json, critical_path.txt and the logs.
         name: Name of the bitstream, without suffix.
-        seeds: Seeds of the placer, tried in turn until one routes and meets the slowest clock option.
+        seeds: Place with seeds 1 to this number, as many at a time as there are processors, and keep the fastest. None:
+            the first of FALLBACK_SEEDS that routes and meets the slowest clock option.
         inside: Instances whose own instances are the units of critical_path.txt.
+        kept: Folder that keeps the placements of this netlist, so that a run that was stopped goes on; those of other
+            netlists are removed from it. None: a temporary one.
+        progress: Told the elapsed seconds and the last line of a tool.
 
     Raises:
         RuntimeError: a tool failed, or no seed routed and reached the slowest clock option.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     out_dir = out_dir.resolve()
-    # YoWASP's tools see the working directory and what is below it only
-    netlist, pins = out_dir / "netlist.json", out_dir / "pins.lpf"
-    shutil.copyfile(netlist_json, netlist)
-    shutil.copyfile(board["dir"] / board["pins"], pins)
-    config, report, log = out_dir / f"{name}.config", out_dir / "timing.json", out_dir / "nextpnr.log"
-    part_config, part_bit = out_dir / f"{name}.config.part", out_dir / f"{name}.bit.part"
-    options = board["clock_mhz_options"]
-    seconds = 0.0
-    reached: list[str] = []
     what = f"nextpnr: {name} on {board['part']}"
-    for seed in seeds:
-        command = [
-            *nextpnr_command(),
-            DEVICES[board["part"]],
-            *("--package", board["package"], "--speed", str(board["speed"])),
-            *("--json", netlist.name, "--lpf", pins.name, "--textcfg", part_config.name),
-            *("--report", report.name, "--detailed-timing-report", "--seed", str(seed), "--threads", "1"),
-            *("--placer", "static", "--router", "router2", "--timing-allow-fail"),
-        ]
-        try:
-            seconds += run_tool(command, log, out_dir, what, stop_at_stall(progress or show_progress(what)))
-        except RouterStallError as stall:
-            reached.append(f"{stall} with seed {seed}")
-            continue
-        timing = json.loads(report.read_text())
-        report.write_text(json.dumps({key: timing[key] for key in ("fmax", "critical_paths", "utilization")}))
-        fmax_mhz = network_fmax(timing, board["oscillator_mhz"])
-        clock_mhz = choose_clock(fmax_mhz, options)
-        reached.append(f"{fmax_mhz:.1f} MHz with seed {seed}")
-        path = critical_path(timing)
-        slowest = slowest_by_unit(timing, inside)
-        lines = [f"{ns:7.2f} ns  {unit}: into {register}" for unit, (ns, register) in slowest.items()]
-        (out_dir / "critical_path.txt").write_text("\n".join([*path, "", "Slowest path into each unit:", *lines, ""]))
-        if clock_mhz is not None:
-            break
-    else:
-        raise RuntimeError(
-            f"nextpnr: {name} on {board['part']}: {', '.join(reached)}; "
-            f"the slowest clock of {board['name']} is {min(options)} MHz\n"
-            f"  slowest path: {out_dir / 'critical_path.txt'}\n  log: {log}\n"
-            f"  shorten that path, fold less wide (FPS=), or give a slower clock in {board['dir'] / 'board.yaml'}"
-        )
-
-    part_config.write_text(set_pll(part_config.read_text(), pll_dividers(board["oscillator_mhz"], clock_mhz)))
-    seconds += run_tool(
+    with tempfile.TemporaryDirectory(dir=out_dir, prefix=".placements") as temporary:
+        job = _Job.prepare(netlist_json, board, Path(kept or temporary), what, tuple(inside))
+        if seeds is None:
+            placements = []
+            for seed in FALLBACK_SEEDS:
+                placements.append(job.place(seed, progress or show_progress(what)))
+                if placements[-1].meets(board):
+                    break
+        else:
+            placements = job.place_all(range(1, seeds + 1), progress or show_progress(what))
+        best = max(placements, key=lambda placement: (placement.fmax_mhz or 0.0, -placement.seed))
+        for path, final in ((best.log, "nextpnr.log"), (best.timing, "timing.json"), (best.path, "critical_path.txt")):
+            if path.is_file():
+                shutil.copyfile(path, out_dir / final)
+        clock_mhz = choose_clock(best.fmax_mhz or 0.0, board["clock_mhz_options"])
+        if clock_mhz is None:
+            raise RuntimeError(
+                f"{what}: {', '.join(placement.reached for placement in placements)}; "
+                f"the slowest clock of {board['name']} is {min(board['clock_mhz_options'])} MHz\n"
+                f"  slowest path: {out_dir / 'critical_path.txt'}\n  log: {out_dir / 'nextpnr.log'}\n"
+                f"  try more placements (SEEDS=), fold less wide (FPS=), shorten that path, or give a slower clock in "
+                f"{board['dir'] / 'board.yaml'}"
+            )
+        part_config, part_bit = out_dir / f"{name}.config.part", out_dir / f"{name}.bit.part"
+        dividers = pll_dividers(board["oscillator_mhz"], clock_mhz)
+        part_config.write_text(set_pll(best.config.read_text(), dividers))
+    # YoWASP's tools see the working directory and what is below it only
+    packing = run_tool(
         [*ecppack_command(), "--compress", part_config.name, part_bit.name],
         out_dir / "ecppack.log",
         out_dir,
         f"ecppack: {name}",
         progress,
     )
-    part_config.replace(config)
+    part_config.replace(out_dir / f"{name}.config")
     part_bit.replace(out_dir / f"{name}.bit")
-    netlist.unlink()
+    job.netlist.unlink(missing_ok=True)
+    timing = json.loads((out_dir / "timing.json").read_text())
+    assert best.fmax_mhz is not None
     return Routed(
         bitstream=out_dir / f"{name}.bit",
-        fmax_mhz=fmax_mhz,
+        fmax_mhz=best.fmax_mhz,
         clock_mhz=clock_mhz,
-        seed=seed,
+        seed=best.seed,
+        placements={placement.seed: placement.fmax_mhz for placement in placements},
         utilization=timing["utilization"],
-        critical_path=path,
-        seconds=seconds,
-        log=log,
+        critical_path=critical_path(timing),
+        seconds=sum(placement.seconds for placement in placements) + packing,
+        log=out_dir / "nextpnr.log",
     )
+
+
+@dataclass(frozen=True)
+class _Placement:
+    """One seed placed and routed, or not: files <folder>/seed<n>.*."""
+
+    folder: Path
+    seed: int
+    fmax_mhz: float | None  # None: no route
+    reached: str  # the same in words
+    seconds: float
+
+    @property
+    def config(self) -> Path:
+        return self.folder / f"seed{self.seed}.config"
+
+    @property
+    def timing(self) -> Path:
+        return self.folder / f"seed{self.seed}_timing.json"
+
+    @property
+    def path(self) -> Path:
+        return self.folder / f"seed{self.seed}_critical_path.txt"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / f"seed{self.seed}.log"
+
+    def meets(self, board: dict[str, Any]) -> bool:
+        """True when it reaches one of the board's clocks."""
+        return choose_clock(self.fmax_mhz or 0.0, board["clock_mhz_options"]) is not None
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One netlist to place on one board; what is done is kept in its folder."""
+
+    board: dict[str, Any]
+    folder: Path
+    what: str
+    inside: tuple[str, ...]
+
+    @classmethod
+    def prepare(cls, netlist_json: Path, board: dict[str, Any], kept: Path, what: str, inside: tuple[str, ...]) -> _Job:
+        """Put netlist and pins into a folder named after everything that a placement follows from."""
+        pins = board["dir"] / board["pins"]
+        about = [version(), *OPTIONS, *inside, *(str(board[key]) for key in ("part", "package", "speed"))]
+        digest = hashlib.sha256("\0".join(about).encode())
+        for path in (netlist_json, pins):
+            digest.update(path.read_bytes())
+        folder = kept.resolve() / digest.hexdigest()[:16]
+        for other in kept.glob("*"):
+            if other.name != folder.name:
+                shutil.rmtree(other)
+        folder.mkdir(parents=True, exist_ok=True)
+        job = cls(board, folder, what, inside)
+        shutil.copyfile(netlist_json, job.netlist)
+        shutil.copyfile(pins, folder / "pins.lpf")
+        return job
+
+    @property
+    def netlist(self) -> Path:
+        """Copy of the netlist that nextpnr reads."""
+        return self.folder / "netlist.json"
+
+    def place(self, seed: int, progress: Progress) -> _Placement:
+        """Place and route with one seed, unless that is done."""
+        done = self.folder / f"seed{seed}.json"
+        if not done.is_file():
+            part = done.with_suffix(".json.part")
+            part.write_text(json.dumps(self._route(seed, progress)))
+            part.replace(done)
+        return _Placement(self.folder, **json.loads(done.read_text()))
+
+    def place_all(self, seeds: Sequence[int], progress: Progress) -> list[_Placement]:
+        """Place and route with several seeds at a time; the first failure, or an interruption, stops the others."""
+        stop = threading.Event()
+
+        def place(seed: int) -> _Placement:
+            def watch(seconds: float, line: str) -> None:
+                if stop.is_set():
+                    raise RuntimeError(f"{self.what}: seed {seed} was stopped")
+                progress(seconds, f"seed {seed}: {line}")
+
+            watch(0.0, "")
+            return self.place(seed, watch)
+
+        with ThreadPoolExecutor(min(len(seeds), os.cpu_count() or 1)) as pool:
+            futures = [pool.submit(place, seed) for seed in seeds]
+            try:
+                finished = wait(futures, return_when=FIRST_EXCEPTION).done
+            finally:
+                stop.set()
+        for future in finished:
+            future.result()  # raises what has failed first
+        return [future.result() for future in futures]
+
+    def _route(self, seed: int, progress: Progress) -> dict[str, Any]:
+        """Run nextpnr; returns the fields of a _Placement."""
+        placement = _Placement(self.folder, seed, None, "", 0.0)
+        command = [
+            *nextpnr_command(),
+            DEVICES[self.board["part"]],
+            *("--package", self.board["package"], "--speed", str(self.board["speed"])),
+            *("--json", self.netlist.name, "--lpf", "pins.lpf", "--textcfg", placement.config.name),
+            *("--report", placement.timing.name, "--seed", str(seed), *OPTIONS),
+        ]
+        result: dict[str, Any] = {"seed": seed, "fmax_mhz": None, "seconds": 0.0}
+        try:
+            result["seconds"] = run_tool(command, placement.log, self.folder, self.what, stop_at_stall(progress))
+        except RouterStallError as stall:
+            return result | {"reached": f"{stall} with seed {seed}"}
+        timing = json.loads(placement.timing.read_text())
+        fmax_mhz = network_fmax(timing, self.board["oscillator_mhz"])
+        slowest = slowest_by_unit(timing, self.inside)
+        lines = [f"{ns:7.2f} ns  {unit}: into {register}" for unit, (ns, register) in slowest.items()]
+        lines = [*critical_path(timing), "", "Slowest path into each unit:", *lines, ""]
+        placement.path.write_text("\n".join(lines))
+        short = {key: timing[key] for key in ("fmax", "critical_paths", "utilization")}
+        placement.timing.write_text(json.dumps(short))
+        return result | {"fmax_mhz": fmax_mhz, "reached": f"{fmax_mhz:.1f} MHz with seed {seed}"}
 
 
 def stop_at_stall(progress: Progress) -> Progress:

@@ -9,12 +9,23 @@ from synthesis.build import Build, Step
 from synthesis.steps import synth
 
 
+def parameters(build: Build) -> dict[str, Any]:
+    """What synthesis depends on, and the number of placements."""
+    return {**synth.parameters(build), "seeds": build.seeds}
+
+
 def run(build: Build, out: Path) -> dict[str, Any]:
     """Place, route, pack; the bitstream is copied to the build folder as <model>.bit."""
     from synthesis.backends import nextpnr
 
     routed = nextpnr.place_and_route(
-        build.folder("synth") / synth.NETLIST, build.board, out, build.model, progress=build.progress
+        build.folder("synth") / synth.NETLIST,
+        build.board,
+        out,
+        build.model,
+        seeds=build.seeds,
+        kept=build.dir / "placements",
+        progress=build.progress,
     )
     part = build.dir / f".{build.model}.bit.part"
     shutil.copyfile(routed.bitstream, part)
@@ -22,4 +33,4 @@ def run(build: Build, out: Path) -> dict[str, Any]:
     return {**routed.results(), "tools": {"nextpnr": nextpnr.version()}}
 
 
-STEP = Step("pnr", "place, route, bitstream", "09_pnr", ("synth",), synth.SOURCES, synth.parameters, run)
+STEP = Step("pnr", "place, route, bitstream", "09_pnr", ("synth",), synth.SOURCES, parameters, run)

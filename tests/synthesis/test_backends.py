@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -198,20 +199,6 @@ def test_router_that_stalls_is_stopped() -> None:
         watch(1.0, "Info:     iter=25 wires=469345 overused=1112 overuse=1200 archfail=NA")
 
 
-def test_next_seed_follows_a_stall(board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-
-    def stalls(command, log, cwd, what, progress):
-        seen.append(command[command.index("--seed") + 1])
-        progress(1.0, "Info:     iter=30 wires=469345 overused=1112 overuse=1200 archfail=NA")
-
-    monkeypatch.setattr(nextpnr, "run_tool", stalls)
-    (tmp_path / "in.json").write_text("{}")
-    with pytest.raises(RuntimeError, match=r"1112 wires .* with seed 1, no route .* with seed 2"):
-        nextpnr.place_and_route(tmp_path / "in.json", board, tmp_path / "out", "stand_in")
-    assert seen == ["1", "2"]
-
-
 @pytest.mark.yosys
 @pytest.mark.nextpnr
 def test_bitstream_holds_chosen_clock(board, routed: nextpnr.Routed) -> None:
@@ -268,25 +255,104 @@ def test_set_pll_writes_what_nextpnr_writes(board, routed: nextpnr.Routed, synth
         assert int(packed, 2) == (value if name == "CLKOP_CPHASE" else value - 1)
 
 
-def fake_timing(folder: Path, fmax_mhz: float) -> None:
-    clocks = {"$glbnet$clk": {"achieved": fmax_mhz}, "$glbnet$clk_25mhz$TRELLIS_IO_IN": {"achieved": 150.0}}
-    (folder / "timing.json").write_text(json.dumps({"fmax": clocks, "critical_paths": [], "utilization": {}}))
+class FakeNextpnr:
+    """Stands for run_tool: writes what nextpnr and ecppack would, an Fmax for each seed (None: the router stalls)."""
 
+    def __init__(self, fmax_mhz: dict[int, float | None]) -> None:
+        self.fmax_mhz = fmax_mhz
+        self.seeds: list[int] = []
 
-def test_missed_timing_says_what_to_do(board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seeds = []
-
-    def fake(command, log, cwd, what, progress=None, hint=""):
-        seeds.append(command[command.index("--seed") + 1])
-        fake_timing(cwd, 41.5 + len(seeds))
+    def __call__(self, command, log, cwd, what, progress=None, hint=""):
+        log.write_text("")
+        if "--seed" not in command:  # ecppack
+            (cwd / command[-1]).write_bytes((cwd / command[-2]).read_bytes())
+            return 1.0
+        seed = int(command[command.index("--seed") + 1])
+        self.seeds.append(seed)
+        if self.fmax_mhz[seed] is None:
+            progress(1.0, "Info:     iter=30 wires=469345 overused=1112 overuse=1200 archfail=NA")
+        clocks = {
+            "$glbnet$clk": {"achieved": self.fmax_mhz[seed]},
+            "$glbnet$clk_25mhz$TRELLIS_IO_IN": {"achieved": 150.0},
+        }
+        timing = {"fmax": clocks, "critical_paths": [], "utilization": {}}
+        (cwd / command[command.index("--report") + 1]).write_text(json.dumps(timing))
+        words = [f"word: {name} 0000000" for name in ("CLKI_DIV", "CLKFB_DIV", "CLKOP_DIV", "CLKOP_CPHASE")]
+        (cwd / command[command.index("--textcfg") + 1]).write_text("\n".join([f".comment {seed}", *words, ""]))
         return 1.0
 
+
+@pytest.fixture
+def netlist(tmp_path: Path) -> Path:
+    path = tmp_path / "in.json"
+    path.write_text("{}")
+    return path
+
+
+def test_next_seed_follows_a_stall(board, netlist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nextpnr, "run_tool", FakeNextpnr({1: None, 2: None}))
+    with pytest.raises(RuntimeError, match=r"1112 wires .* with seed 1, no route .* with seed 2"):
+        nextpnr.place_and_route(netlist, board, tmp_path / "out", "stand_in")
+    fake = FakeNextpnr({1: None, 2: 81.0})
     monkeypatch.setattr(nextpnr, "run_tool", fake)
-    netlist = tmp_path / "in.json"
-    netlist.write_text("{}")
+    routed = nextpnr.place_and_route(netlist, board, tmp_path / "out", "stand_in")
+    assert fake.seeds == [1, 2] and routed.seed == 2 and routed.placements == {1: None, 2: 81.0}
+
+
+def test_missed_timing_says_what_to_do(board, netlist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeNextpnr({1: 42.5, 2: 43.5})
+    monkeypatch.setattr(nextpnr, "run_tool", fake)
     with pytest.raises(RuntimeError, match=r"big on LFE5U-85F: 42\.5 MHz with seed 1, 43\.5 MHz with seed 2; .*50 MHz"):
         nextpnr.place_and_route(netlist, board, tmp_path / "out", "big")
-    assert seeds == ["1", "2"] and not (tmp_path / "out" / "big.bit").exists()
+    assert fake.seeds == [1, 2] and not (tmp_path / "out" / "big.bit").exists()
+
+
+def test_fastest_of_several_placements_is_kept(
+    board, netlist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeNextpnr({1: 81.8, 2: None, 3: 85.5, 4: 73.9, 5: 86.0})
+    monkeypatch.setattr(nextpnr, "run_tool", fake)
+    kept = tmp_path / "kept"
+    routed = nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", seeds=4, kept=kept)
+    assert (routed.seed, routed.fmax_mhz, routed.clock_mhz) == (3, 85.5, 85)
+    assert routed.bitstream.read_text().startswith(".comment 3\n")
+    assert routed.results()["device"]["fmax_mhz_by_seed"] == {"1": 81.8, "2": None, "3": 85.5, "4": 73.9}
+    assert sorted(fake.seeds) == [1, 2, 3, 4]
+    # what is kept is not placed again
+    assert nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", seeds=5, kept=kept).seed == 5
+    assert sorted(fake.seeds) == [1, 2, 3, 4, 5]
+    assert nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", kept=kept).seed == 1
+    assert len(fake.seeds) == 5
+    # another netlist has placements of its own, and those of the one before go
+    netlist.write_text("{ }")
+    nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", kept=kept)
+    assert fake.seeds[5:] == [1] and len(list(kept.iterdir())) == 1
+
+
+def test_failed_placement_stops_the_others(
+    board, netlist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeNextpnr({2: 80.0})
+    ends = []
+
+    def run(command, log, cwd, what, progress=None, hint=""):
+        seed = command[command.index("--seed") + 1]
+        if seed == "2":
+            raise RuntimeError("out of luck")
+        for second in range(1000):
+            time.sleep(0.01)
+            try:
+                progress(float(second), "placing")
+            except RuntimeError:
+                ends.append(seed)
+                raise
+        return fake(command, log, cwd, what, progress)
+
+    monkeypatch.setattr(nextpnr, "run_tool", run)
+    monkeypatch.setattr(nextpnr.os, "cpu_count", lambda: 2)
+    with pytest.raises(RuntimeError, match="out of luck"):
+        nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", seeds=9)
+    assert ends == ["1"]
 
 
 def test_network_fmax_checks_oscillator() -> None:

@@ -44,6 +44,8 @@ def fails(capsys, *words):
         (("rtl", "--fps", "nan"), "FPS='nan' is not a number above zero"),
         (("rtl", "--fraction", "33"), "FRACTION='33' is not a number above 0 and at most 1; expected a share of the"),
         (("rtl", "--fraction", "0"), "FRACTION='0' is not a number above 0 and at most 1"),
+        (("pnr", "--seeds", "0"), "SEEDS='0' is not a whole number of 1..100; expected a number of placements"),
+        (("pnr", "--seeds", "2.5"), "SEEDS='2.5' is not a whole number of 1..100"),
         (("rtl", "--fraction", "a third"), "FRACTION='a third' is not a number above 0"),
         (("rtl", "--lanes", "lut"), "unknown LANES='lut'; expected one of all, dsp"),
         (("report", "--reference", "none.json"), "--reference none.json does not exist; expected the report.json"),
@@ -407,7 +409,7 @@ def test_write_json_is_atomic(tmp_path):
 def test_every_model_and_board_is_accepted(model, board):
     """Registering a backbone, a recipe or a board is enough for the command line to take it."""
     options = argparse.Namespace(
-        model=model, board=board, fps="30", untrained=True, reference=None, fraction=None, lanes="all"
+        model=model, board=board, fps="30", untrained=True, reference=None, fraction=None, lanes="all", seeds=None
     )
     made = cli.make_build(options, cli.Display())
     assert made.dir.parts[-2:] == (model, board)
