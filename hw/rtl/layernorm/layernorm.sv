@@ -69,9 +69,10 @@ module layernorm #(
   logic [COUNT_BITS-1:0] left_q, channels_q;         // beats that follow in the token; its sampled size
   logic [COUNT_BITS-1:0] token_channels_q;           // size of the token whose statistics are in use
   logic stats_busy_q;                                // statistics of the last complete token are in use
-  logic [ADDR_BITS:0] level_q;                       // elements in the token buffer
+  logic [ADDR_BITS:0] level_q;                       // elements in the token buffer, and the one that left a cycle ago
   logic [ADDR_BITS-1:0] write_addr_q, read_addr_q;
   wire fetch;                                        // an element leaves the token buffer
+  logic fetch_q;                                     // counted a cycle later: the enable it hangs on is a long path
   wire stats_free;                                   // the output stage has taken over the statistics
 
   wire [COUNT_BITS-1:0] channels = start_q ? COUNT_BITS'(cfg_channels) : channels_q;
@@ -90,15 +91,17 @@ module layernorm #(
     if (rst) begin
       start_q      <= 1'b1;
       stats_busy_q <= 1'b0;
+      fetch_q      <= 1'b0;
       level_q      <= '0;
       write_addr_q <= '0;
     end else begin
+      fetch_q      <= fetch;
       if (beat) begin
         start_q      <= last;
         write_addr_q <= write_addr_q + 1'b1;
       end
       stats_busy_q <= (beat && last) || (stats_busy_q && !stats_free);
-      level_q      <= level_q + {{ADDR_BITS{!beat && fetch}}, beat != fetch};
+      level_q      <= level_q + {{ADDR_BITS{!beat && fetch_q}}, beat != fetch_q};
     end
   end
 
@@ -136,6 +139,7 @@ module layernorm #(
   logic signed [S1_BITS-1:0] mean_q;                  // S1 of the token
   logic [V_BITS-1:0] s1_square_q, channels_s2_q, v_q;
   logic [J_BITS-1:0] j_q;
+  logic more_q;                                       // j_q is not 0
   logic [R_BITS-1:0] seed_word_q, r0_q, r_q;
   logic [16:0] factor_q;
   logic [17:0] product_q;                             // of a product of 33 bits the upper 18
@@ -175,7 +179,7 @@ module layernorm #(
     end
   end
   wire [R_BITS-1:0] mantissa = v_q[V_BITS-1-:16];
-  wire shift = !(|v_q[V_BITS-1-:2]) && j_q != '0;
+  wire shift = !(|v_q[V_BITS-1-:2]) && more_q;
   // mantissa >> 8 is 64..255; V = 0 has no mantissa: any seed serves, since all deviations are zero
   wire [7:0] seed_index = {&mantissa[15:14], mantissa[15] && !mantissa[14], mantissa[13:8]};
   wire take;                                          // the output stage starts this token
@@ -184,9 +188,11 @@ module layernorm #(
     if (products_q[PRODUCT_CYCLES-1]) begin
       v_q <= channels_s2_q - s1_square_q;
       j_q <= J_BITS'(K_MAX - 1);
+      more_q <= K_MAX > 1;
     end else if (shifting_q && shift) begin
       v_q <= v_q << 2;
       j_q <= j_q - 1'b1;
+      more_q <= j_q != J_BITS'(1);
     end
     seed_word_q <= seeds[seed_index];                 // step 0
     if (step_q[1]) r0_q <= seed_word_q;

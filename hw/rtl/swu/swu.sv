@@ -133,8 +133,8 @@ module swu #(
   wire sum_t next_x_end = x_end_q + sum_t'(play_stride_q);
   wire sum_t next_y_end = y_end_q + sum_t'(play_stride_q);
   wire play_end = playing_q && advance && py_last_q;
-  wire play_begin = (!playing_q || play_end) && full_q[playing_q ? !play_buffer_q : play_buffer_q];
-
+  wire next_buffer = playing_q ^ play_buffer_q;
+  wire play_begin = (!playing_q || play_end) && full_q[next_buffer];
 
   // ---- ends at the next element
   wire one_kernel = (play_begin ? kernel_q : play_kernel_q) == pos_t'(1);
@@ -177,7 +177,7 @@ module swu #(
       distance = play_row_step_q;
     end
     next_addr = from + addr_t'(distance);
-    if (play_begin) next_addr = (playing_q ? !play_buffer_q : play_buffer_q) ? SECOND : '0;
+    if (play_begin) next_addr = next_buffer ? SECOND : '0;
   end
 
   always_ff @(posedge clk) begin
