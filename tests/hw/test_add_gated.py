@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""hw/rtl/add_gated: every operand of a narrow adder, the behavioural model and the ECP5 carry cells."""
+"""hw/rtl/add_gated: every operand of a narrow adder; the model, the ECP5 and the UltraScale+ cells."""
 
-import re
 from itertools import product
-from pathlib import Path
 
 import numpy as np
-import pyosys
 import pytest
 
-from sim.toolchain import unit_sources
+from sim.toolchain import ROOT, unit_sources
 from sim.verilate import Design, Job, fields
 
 BENCH = """
@@ -28,17 +25,33 @@ endmodule
 """
 
 
-@pytest.mark.parametrize("target", [0, 1])
+CELLS = [ROOT / "sim" / "cells" / f"{name}.sv" for name in ("CCU2C", "CARRY8")]
+
+
+def build(tmp_path, width: int, inverts: int, target: int) -> Design:
+    bench = tmp_path / "bench.sv"
+    bench.write_text(BENCH.format(w=width, inverts=inverts, target=target))
+    return Design.build("bench", sources=[*unit_sources("add_gated"), *CELLS, bench])
+
+
+def job_of(width: int, inverts: int, a, b, gate, invert) -> Job:
+    sign = np.where(invert & inverts, -1, 1)
+    want = (a + sign * b * gate) % 2**width
+    return Job({"s_axis": fields((a, width), (b, width), (gate, 1), (invert, 1))}, {"m_axis": want})
+
+
+@pytest.mark.parametrize("target", [0, 1, 2])
 @pytest.mark.parametrize("inverts", [0, 1])
 @pytest.mark.parametrize("width", [1, 5])
 def test_add_gated_every_operand(tmp_path, width, inverts, target):
-    bench, cells = tmp_path / "bench.sv", tmp_path / "cells.v"
-    bench.write_text(BENCH.format(w=width, inverts=inverts, target=target))
-    share = Path(pyosys.__file__).parent / "share" / "ecp5"
-    text = (share / "common_sim.vh").read_text() + (share / "ccu2c_sim.vh").read_text()
-    cells.write_text(re.sub(r"`include.*", "", text))
-    design = Design.build("bench", sources=[*unit_sources("add_gated"), cells, bench])
-    a, b, gate, invert = np.array(list(product(range(2**width), range(2**width), (0, 1), (0, 1)))).T
-    sign = np.where(invert & inverts, -1, 1)
-    want = (a + sign * b * gate) % 2**width
-    design.run([Job({"s_axis": fields((a, width), (b, width), (gate, 1), (invert, 1))}, {"m_axis": want})])
+    operands = np.array(list(product(range(2**width), range(2**width), (0, 1), (0, 1)))).T
+    build(tmp_path, width, inverts, target).run([job_of(width, inverts, *operands)])
+
+
+@pytest.mark.parametrize("target", [1, 2])
+def test_add_gated_carries_across_cells(tmp_path, target):
+    rng = np.random.default_rng(19)
+    a, b = rng.integers(0, 2**17, (2, 5000))
+    gate, invert = rng.integers(0, 2, (2, 5000))
+    b[:100] = np.where(invert[:100], a[:100], -a[:100] % 2**17)  # carries run through all bits
+    build(tmp_path, 17, 1, target).run([job_of(17, 1, a, b, gate, invert)])

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // add_gated: adder whose second operand can be switched off and be subtracted, in one LUT for each bit.
 //   y = a + b, a - b or a, by gate and invert.   Combinational.
-//   TARGET 1 instantiates the ECP5 carry cell CCU2C, whose LUT takes gate and invert along: inferred adders leave the
-//   two to LUTs of their own. Other targets: the expression.
+//   TARGET 1 instantiates the ECP5 carry cell CCU2C, TARGET 2 CARRY8: the LUT of a bit takes gate and invert along, which
+//   inferred adders leave to LUTs of their own.
 // Resources: WIDTH LUTs (one or two more with INVERTS, which start the carry), two LUTs a CCU2C.
 // Test     : tests/hw/test_add_gated.py
 `default_nettype none
@@ -11,7 +11,7 @@ module add_gated #(
     parameter int unsigned WIDTH = 8,
     // 0: invert is ignored, b is never subtracted
     parameter bit          INVERTS = 1'b1,
-    // 1: ECP5 primitive. Other values: behavioural model
+    // 1: ECP5 primitives, 2: UltraScale+ primitives. Other values: behavioural model
     parameter int unsigned TARGET = 0
 ) (
     input  wire logic [WIDTH-1:0] a,
@@ -31,6 +31,9 @@ module add_gated #(
     chain_ccu2c #(.WIDTH(WIDTH), .INIT(16'h956A), .STARTS(INVERTS), .TARGET(TARGET)) chain_i (
         .start(minus), .a, .b, .c({WIDTH{gate}}), .d({WIDTH{minus}}), .y
     );
+  end else if (TARGET == 2) begin : gen_ultrascale
+    wire [WIDTH-1:0] propagate = a ^ ((b & {WIDTH{gate}}) ^ {WIDTH{minus}});
+    chain_carry8 #(.WIDTH(WIDTH), .TARGET(TARGET)) chain_i (.start(minus), .propagate, .operand(a), .y);
   end else begin : gen_model
     wire [WIDTH-1:0] term = b & {WIDTH{gate}};
     assign y = minus ? a - term : a + term;
