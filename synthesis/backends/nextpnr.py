@@ -364,7 +364,7 @@ class _Job:
             watch(0.0, "")
             return self.place(seed, watch)
 
-        with ThreadPoolExecutor(min(len(seeds), os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(min(len(seeds), len(os.sched_getaffinity(0)))) as pool:
             futures = [pool.submit(place, seed) for seed in seeds]
             try:
                 finished = wait(futures, return_when=FIRST_EXCEPTION).done

@@ -18,7 +18,7 @@ module bench (
   wire unused = clk | rst;
   assign s_axis_tready = m_axis_tready;
   assign m_axis_tvalid = s_axis_tvalid;
-  add_gated #(.WIDTH({w}), .INVERTS({inverts}), .TARGET({target})) unit_i (
+  add_gated #(.WIDTH({w}), .INVERTS({inverts}), .COMPLEMENTS({complements}), .TARGET({target})) unit_i (
       .a(s_axis_tdata[0+:{w}]), .b(s_axis_tdata[{w}+:{w}]), .gate(s_axis_tdata[2*{w}]),
       .invert(s_axis_tdata[2*{w}+1]), .y(m_axis_tdata));
 endmodule
@@ -28,9 +28,9 @@ endmodule
 CELLS = [ROOT / "sim" / "cells" / f"{name}.sv" for name in ("CCU2C", "CARRY8")]
 
 
-def build(tmp_path, width: int, inverts: int, target: int) -> Design:
+def build(tmp_path, width: int, inverts: int, target: int, complements: int = 0) -> Design:
     bench = tmp_path / "bench.sv"
-    bench.write_text(BENCH.format(w=width, inverts=inverts, target=target))
+    bench.write_text(BENCH.format(w=width, inverts=inverts, complements=complements, target=target))
     return Design.build("bench", sources=[*unit_sources("add_gated"), *CELLS, bench])
 
 
@@ -55,3 +55,18 @@ def test_add_gated_carries_across_cells(tmp_path, target):
     gate, invert = rng.integers(0, 2, (2, 5000))
     b[:100] = np.where(invert[:100], a[:100], -a[:100] % 2**17)  # carries run through all bits
     build(tmp_path, 17, 1, target).run([job_of(17, 1, a, b, gate, invert)])
+
+
+@pytest.mark.parametrize("target", [0, 2])
+@pytest.mark.parametrize("width", [1, 4, 11])
+def test_add_gated_complements_the_sum(tmp_path, width, target):
+    if width <= 4:
+        a, b, gate, invert = np.array(list(product(range(2**width), range(2**width), (0, 1), (0, 1)))).T
+    else:
+        rng = np.random.default_rng(20)
+        a, b = rng.integers(0, 2**width, (2, 3000))
+        gate, invert = rng.integers(0, 2, (2, 3000))
+    total = a + b * gate
+    want = np.where(invert, -total - 1, total) % 2**width
+    job = Job({"s_axis": fields((a, width), (b, width), (gate, 1), (invert, 1))}, {"m_axis": want})
+    build(tmp_path, width, 1, target, complements=1).run([job])

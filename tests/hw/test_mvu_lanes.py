@@ -155,20 +155,22 @@ def test_mvu_lane_tests_find_a_planted_fault(tmp_path, file, text, fault, lane, 
 
 
 @pytest.mark.parametrize(
-    ("lane", "target", "simd"),
+    ("lane", "target", "simd", "w_bits"),
     [
-        *product(("dsp_pair", "dsp_single"), (1,), (1, 7)),
-        *product(("fixed_lut", "pot", "sp2", "da_fixed", "da_sp2"), (1, 2), (1, 7)),
-        *product(("da_three", "da_sp2"), (2,), (35,)),  # full adders of three tables
+        *product(("dsp_pair", "dsp_single"), (1,), (1, 7), (4,)),
+        *product(("fixed_lut", "pot", "sp2", "da_fixed", "da_sp2"), (1, 2), (1, 7), (4,)),
+        *product(("da_three", "da_sp2"), (2,), (35,), (4,)),  # full adders of three tables
+        *product(("fixed_lut", "pot", "sp2"), (2,), (2, 3, 4, 8, 9, 16, 37), (4,)),  # of three sums, and waiting
+        *product(("fixed_lut", "pot", "sp2"), (2,), (5,), (2, 3, 5, 8)),
     ],
 )
-def test_mvu_lane_with_device_cells(tmp_path, lane, target, simd):
+def test_mvu_lane_with_device_cells(tmp_path, lane, target, simd, w_bits):
     """The lanes built from the cells of ECP5 and UltraScale+ (models in sim/cells); CCU2C is Yosys' own model."""
     share = Path(pyosys.__file__).parent / "share" / "ecp5"
     cells = tmp_path / "cells.v"
     text = (share / "common_sim.vh").read_text() + (share / "ccu2c_sim.vh").read_text()
     cells.write_text(re.sub(r"`include.*", "", text))
-    params = lane_params(lane, simd) | {"TARGET": target}
+    params = lane_params(lane, simd, w_bits) | {"TARGET": target}
     models = [ROOT / "sim" / "cells" / f"{name}.sv" for name in ("MULT18X18D", "LUT6_2", "CARRY8", "RAM32M16")]
     design = Design.build("mvu", sources=[*unit_sources("mvu"), cells, *models], params=params)
-    design.run([all_products(lane, 4, 8) if simd == 1 else all_extremes(lane, simd, 4, 8)])
+    design.run([all_products(lane, w_bits, 8) if simd == 1 else all_extremes(lane, simd, w_bits, 8)])

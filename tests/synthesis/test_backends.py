@@ -349,7 +349,7 @@ def test_failed_placement_stops_the_others(
         return fake(command, log, cwd, what, progress)
 
     monkeypatch.setattr(nextpnr, "run_tool", run)
-    monkeypatch.setattr(nextpnr.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(nextpnr.os, "sched_getaffinity", lambda process: {0, 1})
     with pytest.raises(RuntimeError, match="out of luck"):
         nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", seeds=9)
     assert ends == ["1"]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // add_three: sum of three operands, in one LUT for each bit on UltraScale+.
-//   y = a + b + c, or a + b - c with SUBTRACT.   Combinational.
+//   y = a + b + c, or a + b - c with SUBTRACT, and the carries.   Combinational.
 //   TARGET 2: a LUT6_2 makes the majority of a bit's operands, which the next bit takes, and the sum bit without carry;
 //   CARRY8 adds both. Other targets: the expression.
 // Resources: UltraScale+: WIDTH LUTs, one less with TOP_IS_CARRY.
@@ -19,6 +19,8 @@ module add_three #(
     input  wire logic [WIDTH-1:0] a,
     input  wire logic [WIDTH-1:0] b,
     input  wire logic [WIDTH-1:0] c,
+    // Two more ones; 0 with TOP_IS_CARRY, and carry[0] with SUBTRACT
+    input  wire logic [1:0]       carry,
     output logic      [WIDTH-1:0] y
 );
   if (WIDTH < 1) begin : gen_check_width
@@ -33,7 +35,7 @@ module add_three #(
     localparam logic [63:0] INIT = SUBTRACT ? 64'h9669_9669_8E8E_8E8E : 64'h6996_6996_E8E8_E8E8;
     logic [WIDTH-1:0] propagate;
     logic [WIDTH:0] majority;
-    assign majority[0] = 1'b0;
+    assign majority[0] = carry[1];
     for (genvar i = 0; i < BITS; i++) begin : gen_bit
       LUT6_2 #(.INIT(INIT)) lut_i (
           .I0(a[i]), .I1(b[i]), .I2(c[i]), .I3(majority[i]), .I4(1'b0), .I5(1'b1),
@@ -46,11 +48,11 @@ module add_three #(
       wire unused_top = a[WIDTH-1] ^ b[WIDTH-1] ^ c[WIDTH-1];
     end
     chain_carry8 #(.WIDTH(WIDTH), .TOP_IS_CARRY(TOP_IS_CARRY), .TARGET(TARGET)) chain_i (
-        .start(SUBTRACT), .propagate, .operand(majority[WIDTH-1:0]), .y
+        .start(SUBTRACT || carry[0]), .propagate, .operand(majority[WIDTH-1:0]), .y
     );
     wire unused = majority[WIDTH];
   end else begin : gen_model
-    assign y = SUBTRACT ? a + b - c : a + b + c;
+    assign y = (SUBTRACT ? a + b - c : a + b + c) + WIDTH'(carry[0]) + WIDTH'(carry[1]);
   end
 endmodule
 `default_nettype wire

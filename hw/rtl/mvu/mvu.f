@@ -16,9 +16,10 @@ dsp48e2_mul/dsp48e2_mul.sv
 alu54b_mac/alu54b_mac.sv
 dsp48e2_mac/dsp48e2_mac.sv
 mvu/mvu_tree.sv
-mvu/mvu_tree_gated.sv
 mvu/mvu_tree_signed.sv
 mvu/mvu_tree_radix.sv
+mvu/mvu_tree_carry.sv
+mvu/mvu_tree_gated.sv
 mvu/mvu_join.sv
 mvu/mvu_weight.sv
 mvu/mvu_lane_da.sv

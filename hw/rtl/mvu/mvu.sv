@@ -270,12 +270,13 @@ module mvu #(
     end else begin : gen_shift
       localparam bit SP2 = r >= ROWS_FIXED + ROWS_POT;
       localparam int unsigned POT_TOP = W_BITS > 4 ? 14 : 2 ** (W_BITS - 1) - 2;
-      localparam int unsigned Y_BITS = A_BITS + (SP2 ? 2 ** (W_BITS / 2) - 1 : POT_TOP) + $clog2(SIMD);
+      localparam int unsigned Y_BITS = A_BITS + (SP2 ? 2 ** (W_BITS / 2) - 1 : POT_TOP) + $clog2(SIMD)
+          + (TARGET == 2 ? 1 : 0);
       logic [Y_BITS-1:0] y_row;
       mvu_lane_shift #(.SIMD(SIMD), .A_BITS(A_BITS), .W_BITS(W_BITS), .SP2(SP2), .TARGET(TARGET)) lane_i (
-          .clk, .en, .a(s_axis_tdata), .w(weight[r*ROW_BITS+:ROW_BITS]), .y(y_row), .negative(negative[r])
+          .clk, .en, .a(s_axis_tdata), .w(weight[r*ROW_BITS+:ROW_BITS]), .y(y_row), .negative(negative[r]),
+          .carry(carry[r])
       );
-      assign carry[r] = 1'b0;
       assign y[r*ACC_BITS+:ACC_BITS] = ACC_BITS'($signed(y_row));
       wire unused = ^y_row;
     end
@@ -293,6 +294,10 @@ module mvu #(
       logic below;
       assign {sum[r*ACC_BITS+:ACC_BITS], below} = {left, 1'b1} + {right, carry[r]};  // carry into bit 0
       wire unused = below;
+    end else if (r >= ROWS_FIXED && !DA && TARGET == 2) begin : gen_one
+      add_select #(.WIDTH(ACC_BITS), .TARGET(TARGET)) add_i (
+          .a(right), .b0(left), .b1(left), .select(1'b0), .carry(carry[r]), .y(sum[r*ACC_BITS+:ACC_BITS])
+      );
     end else if (r >= ROWS_FIXED && !DA) begin : gen_signed
       add_gated #(.WIDTH(ACC_BITS), .TARGET(TARGET)) add_i (
           .a(left), .b(right), .gate(1'b1), .invert(negative[r]), .y(sum[r*ACC_BITS+:ACC_BITS])

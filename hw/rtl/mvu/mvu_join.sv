@@ -59,7 +59,7 @@ module mvu_join #(
             localparam int unsigned PART_BITS = $clog2(64'(IN_MAX) * (2 ** SHIFT - 1) + 1);
             localparam bit TOP_IS_CARRY = !SIGNED && WIDTH > PART_BITS + SHIFT;
             add_three #(.WIDTH(WIDTH), .SUBTRACT(TOP), .TOP_IS_CARRY(TOP_IS_CARRY), .TARGET(TARGET)) add_i (
-                .a(first[BITS-1:SHIFT]), .b(second), .c(third << SHIFT), .y(total[BITS-1:SHIFT])
+                .a(first[BITS-1:SHIFT]), .b(second), .c(third << SHIFT), .carry(2'b00), .y(total[BITS-1:SHIFT])
             );
           end else begin : gen_two
             add_pair #(.WIDTH(WIDTH), .SUBTRACT(TOP), .TARGET(TARGET)) add_i (

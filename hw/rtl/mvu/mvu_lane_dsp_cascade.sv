@@ -116,7 +116,9 @@ module mvu_lane_dsp_cascade #(
       for (genvar g = 0; g < 3; g++) begin : gen_part
         assign wide[g] = Y_BITS'($signed(parts_q[r][g]));
       end
-      add_three #(.WIDTH(Y_BITS), .TARGET(TARGET)) add_i (.a(wide[0]), .b(wide[1]), .c(wide[2]), .y(total));
+      add_three #(.WIDTH(Y_BITS), .TARGET(TARGET)) add_i (
+          .a(wide[0]), .b(wide[1]), .c(wide[2]), .carry(2'b00), .y(total)
+      );
     end
     always_ff @(posedge clk) begin
       if (en) begin

@@ -77,7 +77,17 @@ module mvu_lane_planes #(
   logic [Y_BITS-1:0] sum_q;
   always_ff @(posedge clk) if (en) sum_q <= gen_join[LEVELS].gen_node[0].sum[Y_BITS-1:0];
   wire unused = ^{gen_join[LEVELS].gen_node[0].sum, gen_join[LEVELS].gen_node[0].gate};
-  if (SIMD > 8) begin : gen_align  // as late as the packed lanes
+  // as late as the packed lanes
+  localparam int unsigned PAIRS = (SIMD + 1) / 2;
+  localparam int unsigned TREE = TARGET != 2 || SIMD == 1 ? $clog2(SIMD)  // LATENCY of mvu_tree_gated
+      : PAIRS == 1 ? 1 : PAIRS <= 3 ? 2 : PAIRS <= 9 ? 3 : PAIRS <= 27 ? 4 : PAIRS <= 81 ? 5 : 6;
+  localparam int unsigned WAIT = $clog2(SIMD) - TREE + (SIMD > 8 ? 1 : 0);
+  if (WAIT > 1) begin : gen_wait
+    logic [WAIT-2:0][Y_BITS-1:0] wait_q;
+    always_ff @(posedge clk) begin
+      if (en) {y, wait_q} <= {wait_q, sum_q};
+    end
+  end else if (WAIT == 1) begin : gen_align
     always_ff @(posedge clk) if (en) y <= sum_q;
   end else begin : gen_direct
     assign y = sum_q;

@@ -2,7 +2,9 @@
 // mvu_lane_shift: one row of power-of-two (PoT) or sum-of-two-powers (SP2) weights, products by shift and add.
 //   PoT code {sign, e}        : 0 when e is 0, else 2^(e-1); e - 1 at most 14
 //   SP2 code {sign, e1, e2}   : q1 + q2; q1 = 0 or 2^(e1-1), q2 = 0 or 2^(e2-1 + 2^M1 - 2^M2); M1 + M2 = W_BITS - 1
-//   Signs are not applied to the products: adders behind them subtract, the last sign leaves as `negative`.
+//   Signs are not applied to the products: adders behind them subtract, the last sign leaves as `negative`. On
+//   UltraScale+ the product's adder takes the sign along: a negative product comes as its complement, which lacks one,
+//   and adders of three (mvu_tree_carry) add up numbers and lacking ones; the last one leaves as `carry`.
 //   PoT     : the first adders take the last stage of the shift along (add_select) for every second product.
 //   SP2 W4  : two digits 0, 1, 2 of weight 1 and 4, which a LUT4 a bit selects, and one adder.
 // Latency  : 2 + clog2(SIMD) (+ 1 when SIMD > 8) clk cycles, held while en is low.
@@ -25,15 +27,18 @@ module mvu_lane_shift #(
     // Largest |weight| is 2^MAG
     localparam int unsigned MAG = SP2 ? SP2_TOP + 1 : POT_TOP,
     localparam int unsigned PRODUCT_BITS = A_BITS + MAG,
-    localparam int unsigned Y_BITS = PRODUCT_BITS + $clog2(SIMD)
+    localparam bit          COMPLEMENT = TARGET == 2,
+    // all products may be 2^(PRODUCT_BITS-1) when signs are applied
+    localparam int unsigned Y_BITS = PRODUCT_BITS + $clog2(SIMD) + (COMPLEMENT ? 1 : 0)
 ) (
     input  wire logic                   clk,
     input  wire logic                   en,
     input  wire logic [SIMD*A_BITS-1:0] a,
     input  wire logic [SIMD*W_BITS-1:0] w,
-    // Row sum: w . a = negative ? -y : y
+    // Row sum: w . a = negative ? -y : y + carry
     output logic      [Y_BITS-1:0]      y,
-    output logic                        negative
+    output logic                        negative,
+    output logic                        carry
 );
   if (W_BITS < 2 || W_BITS > 8) begin : gen_check_bits
     $error("mvu_lane_shift: W_BITS=%0d must be in 2..8", W_BITS);
@@ -53,12 +58,13 @@ module mvu_lane_shift #(
   end
 
   logic [Y_BITS-1:0] sum;
-  logic sum_negative;
+  logic sum_negative, sum_carry;
   if (SP2) begin : gen_sp2
     logic [SIMD*PRODUCT_BITS-1:0] products;
     for (genvar i = 0; i < SIMD; i++) begin : gen_product
       wire signed [A_BITS-1:0] ai = a_q[i*A_BITS+:A_BITS];
       wire [M1-1:0] e1 = w_q[i*W_BITS+W_BITS-2-:M1];
+      wire complement = COMPLEMENT && w_q[i*W_BITS+W_BITS-1];
       logic [PRODUCT_BITS-1:0] magnitude;
       if (W_BITS == 4) begin : gen_digits
         // digit of weight 4: e1's 4 and e2's 4
@@ -74,8 +80,16 @@ module mvu_lane_shift #(
         wire signed [A_BITS:0] twice = once <<< 1;
         wire signed [A_BITS:0] low = ({(A_BITS + 1){e1 == 1}} & once) | ({(A_BITS + 1){e1 == 2}} & twice);
         wire signed [A_BITS:0] high = ({(A_BITS + 1){one_q}} & once) | ({(A_BITS + 1){two_q}} & twice);
-        wire [A_BITS:0] upper = (A_BITS + 1)'($signed(low[A_BITS:2])) + high;
-        assign magnitude = {upper, low[1:0]};
+        if (COMPLEMENT) begin : gen_complement
+          wire [A_BITS:0] upper;
+          add_gated #(.WIDTH(A_BITS + 1), .COMPLEMENTS(1'b1), .TARGET(TARGET)) add_i (
+              .a((A_BITS + 1)'($signed(low[A_BITS:2]))), .b(high), .gate(1'b1), .invert(complement), .y(upper)
+          );
+          assign magnitude = {upper, low[1:0] ^ {2{complement}}};
+        end else begin : gen_magnitude
+          wire [A_BITS:0] upper = (A_BITS + 1)'($signed(low[A_BITS:2])) + high;
+          assign magnitude = {upper, low[1:0]};
+        end
       end else begin : gen_terms
         wire signed [PRODUCT_BITS-1:0] wide = PRODUCT_BITS'(ai);
         logic signed [PRODUCT_BITS-1:0] term1;
@@ -84,7 +98,7 @@ module mvu_lane_shift #(
           for (int k = 0; k <= SP2_TOP; k++) if (e1 == M1'(k + 1)) term1 = wide <<< k;
         end
         if (M2 == 0) begin : gen_one_term
-          assign magnitude = term1;
+          assign magnitude = term1 ^ {PRODUCT_BITS{complement}};
         end else begin : gen_two_terms
           localparam int unsigned LOW = 2 ** M1 - 2 ** M2;  // least shift of the second term
           localparam int unsigned HIGH_BITS = PRODUCT_BITS - LOW;
@@ -95,11 +109,11 @@ module mvu_lane_shift #(
             term2 = narrow;
             for (int k = 1; k < 2 ** M2 - 1; k++) if (e2 == M2'(k + 1)) term2 = narrow <<< k;
           end
-          add_gated #(.WIDTH(HIGH_BITS), .INVERTS(1'b0), .TARGET(TARGET)) add_i (
-              .a(term1[PRODUCT_BITS-1:LOW]), .b(term2), .gate(e2 != '0), .invert(1'b0), .y(high)
+          add_gated #(.WIDTH(HIGH_BITS), .INVERTS(COMPLEMENT), .COMPLEMENTS(COMPLEMENT), .TARGET(TARGET)) add_i (
+              .a(term1[PRODUCT_BITS-1:LOW]), .b(term2), .gate(e2 != '0), .invert(complement), .y(high)
           );
           if (LOW > 0) begin : gen_low
-            assign magnitude = {high, term1[LOW-1:0]};
+            assign magnitude = {high, term1[LOW-1:0] ^ {LOW{complement}}};
           end else begin : gen_no_low
             assign magnitude = high;
           end
@@ -107,9 +121,19 @@ module mvu_lane_shift #(
       end
       always_ff @(posedge clk) if (en) products[i*PRODUCT_BITS+:PRODUCT_BITS] <= magnitude;
     end
-    mvu_tree_signed #(.N(SIMD), .IN_BITS(PRODUCT_BITS), .TARGET(TARGET)) tree_i (
-        .clk, .en, .x(products), .minus, .y(sum), .negative(sum_negative)
-    );
+    if (COMPLEMENT) begin : gen_carries
+      logic [PRODUCT_BITS+(SIMD == 1 ? 0 : $clog2(SIMD + 1))-1:0] total;
+      mvu_tree_carry #(.N(SIMD), .IN_BITS(PRODUCT_BITS), .LATENCY($clog2(SIMD)), .TARGET(TARGET)) tree_i (
+          .clk, .en, .x(products), .carry(minus), .y(total), .y_carry(sum_carry)
+      );
+      assign sum = Y_BITS'($signed(total));
+      assign sum_negative = 1'b0;
+    end else begin : gen_signs
+      mvu_tree_signed #(.N(SIMD), .IN_BITS(PRODUCT_BITS), .TARGET(TARGET)) tree_i (
+          .clk, .en, .x(products), .minus, .y(sum), .negative(sum_negative)
+      );
+      assign sum_carry = 1'b0;
+    end
   end else begin : gen_pot
     // a << e is twice the product. Its upper stage, a shift by HALF, comes behind a register.
     localparam int unsigned HALF = 2 ** (E_BITS - 1);
@@ -137,8 +161,10 @@ module mvu_lane_shift #(
     end
 
     if (SIMD == 1) begin : gen_single
-      assign sum = top[0] ? far : near;
-      assign sum_negative = minus[0];
+      wire signed [PRODUCT_BITS-1:0] product = top[0] ? far : near;
+      assign sum = Y_BITS'(product) ^ {Y_BITS{COMPLEMENT && minus[0]}};
+      assign sum_negative = !COMPLEMENT && minus[0];
+      assign sum_carry = COMPLEMENT && minus[0];
     end else begin : gen_pairs
       localparam int unsigned PAIRS = (SIMD + 1) / 2;
       localparam int unsigned PAIR_BITS = PRODUCT_BITS + 1;
@@ -148,25 +174,38 @@ module mvu_lane_shift #(
         wire signed [PRODUCT_BITS-1:0] near_left = near[2*i*PRODUCT_BITS+:PRODUCT_BITS];
         wire signed [PRODUCT_BITS-1:0] far_left = far[2*i*PRODUCT_BITS+:PRODUCT_BITS];
         wire signed [PAIR_BITS-1:0] left = PAIR_BITS'(top[2*i] ? far_left : near_left);
+        wire complement = COMPLEMENT && minus[2*i];
         logic [PAIR_BITS-1:0] pair;
         if (2 * i + 1 < SIMD) begin : gen_add
           wire signed [PRODUCT_BITS-1:0] near_right = near[(2*i+1)*PRODUCT_BITS+:PRODUCT_BITS];
           wire signed [PRODUCT_BITS-1:0] far_right = far[(2*i+1)*PRODUCT_BITS+:PRODUCT_BITS];
-          wire differ = minus[2*i] ^ minus[2*i+1];
+          // the left operand's sign, or that against the right one's
+          wire differ = COMPLEMENT ? complement : minus[2*i] ^ minus[2*i+1];
+          wire [PAIR_BITS-1:0] flip = {PAIR_BITS{COMPLEMENT && minus[2*i+1]}};
           add_select #(.WIDTH(PAIR_BITS), .TARGET(TARGET)) add_i (
-              .a(left ^ {PAIR_BITS{differ}}), .b0(PAIR_BITS'(near_right)), .b1(PAIR_BITS'(far_right)),
+              .a(left ^ {PAIR_BITS{differ}}), .b0(PAIR_BITS'(near_right) ^ flip), .b1(PAIR_BITS'(far_right) ^ flip),
               .select(top[2*i+1]), .carry(differ), .y(pair)
           );
           always_ff @(posedge clk) if (en) pair_minus[i] <= minus[2*i+1];
         end else begin : gen_odd
-          assign pair = left;
+          assign pair = left ^ {PAIR_BITS{complement}};
           always_ff @(posedge clk) if (en) pair_minus[i] <= minus[2*i];
         end
         always_ff @(posedge clk) if (en) pairs[i*PAIR_BITS+:PAIR_BITS] <= pair;
       end
-      mvu_tree_signed #(.N(PAIRS), .IN_BITS(PAIR_BITS), .TARGET(TARGET)) tree_i (
-          .clk, .en, .x(pairs), .minus(pair_minus), .y(sum), .negative(sum_negative)
-      );
+      if (COMPLEMENT) begin : gen_carries
+        logic [PAIR_BITS+(PAIRS == 1 ? 0 : $clog2(PAIRS + 1))-1:0] total;
+        mvu_tree_carry #(.N(PAIRS), .IN_BITS(PAIR_BITS), .LATENCY($clog2(PAIRS)), .TARGET(TARGET)) tree_i (
+            .clk, .en, .x(pairs), .carry(pair_minus), .y(total), .y_carry(sum_carry)
+        );
+        assign sum = Y_BITS'($signed(total));
+        assign sum_negative = 1'b0;
+      end else begin : gen_signs
+        mvu_tree_signed #(.N(PAIRS), .IN_BITS(PAIR_BITS), .TARGET(TARGET)) tree_i (
+            .clk, .en, .x(pairs), .minus(pair_minus), .y(sum), .negative(sum_negative)
+        );
+        assign sum_carry = 1'b0;
+      end
     end
   end
 
@@ -175,11 +214,13 @@ module mvu_lane_shift #(
       if (en) begin
         y        <= sum;
         negative <= sum_negative;
+        carry    <= sum_carry;
       end
     end
   end else begin : gen_direct
     assign y = sum;
     assign negative = sum_negative;
+    assign carry = sum_carry;
   end
 endmodule
 `default_nettype wire

@@ -46,7 +46,7 @@ module mvu_tree_radix #(
           if (RADIX == 3 && 3 * i + 2 < PARTS) begin : gen_three
             wire [PART_BITS-1:0] third = gen_level[l-1].sums[(3*i+2)*PART_BITS+:PART_BITS];
             add_three #(.WIDTH(BITS), .TOP_IS_CARRY(BITS == PART_BITS + 2), .TARGET(TARGET)) add_i (
-                .a(BITS'(first)), .b(BITS'(second)), .c(BITS'(third)), .y(sum)
+                .a(BITS'(first)), .b(BITS'(second)), .c(BITS'(third)), .carry(2'b00), .y(sum)
             );
           end else begin : gen_two
             assign sum = BITS'(first) + BITS'(second);
