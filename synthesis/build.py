@@ -134,7 +134,7 @@ class Build:
         head = {"model": self.model, "board": self.board["name"], "git": git_hash(), "tool_versions": tool_versions()}
         config = {"backbone": self.config.backbone, "weight_bits": self.config.weight_bits}
         config |= {"activation_bits": self.config.activation_bits, "recipe": self.config.recipe, "fps": self.fps}
-        config |= {"fraction": self.fraction, "lanes": self.lanes, "seeds": self.seeds}
+        config |= {"fraction": self.fraction, "lanes": self.lanes, "placements": self.seeds}
         steps = self.manifest["steps"]
         seeds = {name: step["seeds"] for name, step in steps.items() if step.get("seeds")}
         head |= {"config": config, "seeds": seeds, "seconds": {name: step["seconds"] for name, step in steps.items()}}

@@ -212,6 +212,11 @@ def make_build(options: argparse.Namespace, display: Display) -> Build:
     build = Build(config, board, fps, options.untrained, build_root(), *shown, reference=reference)
     build.fraction, build.lanes, build.checkpoint_dir = fraction, options.lanes, checkpoint_folder(config)
     build.seeds = parse_seeds(options.seeds)
+    if build.seeds and board["backend"] != "nextpnr":
+        raise ValueError(
+            f"SEEDS={options.seeds} asks for placements, which only boards with backend nextpnr get; the backend of "
+            f"{board['name']} is {board['backend']}. Leave SEEDS away"
+        )
     return build
 
 

@@ -356,9 +356,7 @@ def _value(value: int | str) -> str:
     return str(value) if isinstance(value, int) or value == "TARGET" else f'"{value}"'
 
 
-def _instance(
-    module: str, name: str, params: Mapping[str, int | str], ports: Mapping[str, str], reset: str
-) -> str:
+def _instance(module: str, name: str, params: Mapping[str, int | str], ports: Mapping[str, str], reset: str) -> str:
     parameters = ", ".join(f".{key}({_value(value)})" for key, value in params.items())
     connections = [f"    .clk(clk), .rst({reset})", *_wrapped(ports)]
     return f"  {module} #({parameters}) {name} (\n" + ",\n".join(connections) + "\n  );"

@@ -21,8 +21,8 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,10 @@ class RouterStallError(RuntimeError):
     """The router cannot solve this placement; the message says how far it came."""
 
 
+class _StoppedError(RuntimeError):
+    """Another placement failed, or all were interrupted."""
+
+
 @dataclass(frozen=True)
 class PllDividers:
     """Setting of one EHXPLLL: output = input * feedback_div / input_div; the VCO runs output_div times faster."""
@@ -73,7 +77,7 @@ class Routed:
     fmax_mhz: float
     clock_mhz: float
     seed: int
-    placements: dict[int, float | None]  # seed -> Fmax in MHz, None where there was no route
+    placements: dict[int, float | None]  # seed -> Fmax in MHz, None where there was no usable route
     utilization: dict[str, dict[str, int]]  # {cell type: {"used", "available"}}
     critical_path: list[str]  # one line per hop of the slowest path within the network's clock
     seconds: float
@@ -215,7 +219,7 @@ def place_and_route(
         out_dir: Takes <name>.bit, <name>.config, timing.json, critical_path.txt and the logs.
         name: Name of the bitstream, without suffix.
         seeds: Place with seeds 1 to this number, as many at a time as there are processors, and keep the fastest. None:
-            the first of FALLBACK_SEEDS that routes and meets the slowest clock option.
+            the fastest that is kept, else the first of FALLBACK_SEEDS that routes and meets the slowest clock option.
         inside: Instances whose own instances are the units of critical_path.txt.
         kept: Folder that keeps the placements of this netlist, so that a run that was stopped goes on; those of other
             netlists are removed from it. None: a temporary one.
@@ -230,11 +234,11 @@ def place_and_route(
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=".placements") as temporary:
         job = _Job.prepare(netlist_json, board, Path(kept or temporary), what, tuple(inside))
         if seeds is None:
-            placements = []
+            placements = job.kept()
             for seed in FALLBACK_SEEDS:
-                placements.append(job.place(seed, progress or show_progress(what)))
-                if placements[-1].meets(board):
+                if any(placement.meets(board) for placement in placements):
                     break
+                placements.append(job.place(seed, progress or show_progress(what)))
         else:
             placements = job.place_all(range(1, seeds + 1), progress or show_progress(what))
         best = max(placements, key=lambda placement: (placement.fmax_mhz or 0.0, -placement.seed))
@@ -243,10 +247,12 @@ def place_and_route(
                 shutil.copyfile(path, out_dir / final)
         clock_mhz = choose_clock(best.fmax_mhz or 0.0, board["clock_mhz_options"])
         if clock_mhz is None:
+            path = out_dir / "critical_path.txt"
+            slowest = f"  slowest path: {path}\n" if path.is_file() else ""
             raise RuntimeError(
                 f"{what}: {', '.join(placement.reached for placement in placements)}; "
                 f"the slowest clock of {board['name']} is {min(board['clock_mhz_options'])} MHz\n"
-                f"  slowest path: {out_dir / 'critical_path.txt'}\n  log: {out_dir / 'nextpnr.log'}\n"
+                f"{slowest}  log: {out_dir / 'nextpnr.log'}\n"
                 f"  try more placements (SEEDS=), fold less wide (FPS=), shorten that path, or give a slower clock in "
                 f"{board['dir'] / 'board.yaml'}"
             )
@@ -285,7 +291,7 @@ class _Placement:
 
     folder: Path
     seed: int
-    fmax_mhz: float | None  # None: no route
+    fmax_mhz: float | None  # None: no route, or a clock beside the network's that is missed
     reached: str  # the same in words
     seconds: float
 
@@ -323,13 +329,13 @@ class _Job:
     def prepare(cls, netlist_json: Path, board: dict[str, Any], kept: Path, what: str, inside: tuple[str, ...]) -> _Job:
         """Put netlist and pins into a folder named after everything that a placement follows from."""
         pins = board["dir"] / board["pins"]
-        about = [version(), *OPTIONS, *inside, *(str(board[key]) for key in ("part", "package", "speed"))]
+        about = [version(), *inside, *(str(board[key]) for key in ("part", "package", "speed", "oscillator_mhz"))]
         digest = hashlib.sha256("\0".join(about).encode())
-        for path in (netlist_json, pins):
+        for path in (netlist_json, pins, Path(__file__)):
             digest.update(path.read_bytes())
         folder = kept.resolve() / digest.hexdigest()[:16]
         for other in kept.glob("*"):
-            if other.name != folder.name:
+            if other.is_dir() and other.name != folder.name:
                 shutil.rmtree(other)
         folder.mkdir(parents=True, exist_ok=True)
         job = cls(board, folder, what, inside)
@@ -342,14 +348,35 @@ class _Job:
         """Copy of the netlist that nextpnr reads."""
         return self.folder / "netlist.json"
 
+    def find(self, seed: int) -> _Placement | None:
+        """The kept placement of a seed; None when there is none, or its files are not as it left them."""
+        try:
+            fields = json.loads((self.folder / f"seed{seed}.json").read_text())
+            files = fields.pop("files")
+            if any(_sha256(self.folder / name) != digest for name, digest in files.items()):
+                return None
+            return _Placement(self.folder, **fields)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def kept(self) -> list[_Placement]:
+        """All placements that are kept."""
+        seeds = sorted(int(path.stem[4:]) for path in self.folder.glob("seed*.json") if path.stem[4:].isdigit())
+        return [placement for seed in seeds if (placement := self.find(seed))]
+
     def place(self, seed: int, progress: Progress) -> _Placement:
         """Place and route with one seed, unless that is done."""
-        done = self.folder / f"seed{seed}.json"
-        if not done.is_file():
+        found = self.find(seed)
+        if found is None:
+            found = self._route(seed, progress)
+            fields = {key: getattr(found, key) for key in ("seed", "fmax_mhz", "reached", "seconds")}
+            files = [path for path in (found.config, found.timing, found.path) if found.fmax_mhz and path.is_file()]
+            fields["files"] = {path.name: _sha256(path) for path in files}
+            done = self.folder / f"seed{seed}.json"
             part = done.with_suffix(".json.part")
-            part.write_text(json.dumps(self._route(seed, progress)))
+            part.write_text(json.dumps(fields))
             part.replace(done)
-        return _Placement(self.folder, **json.loads(done.read_text()))
+        return found
 
     def place_all(self, seeds: Sequence[int], progress: Progress) -> list[_Placement]:
         """Place and route with several seeds at a time; the first failure, or an interruption, stops the others."""
@@ -358,24 +385,29 @@ class _Job:
         def place(seed: int) -> _Placement:
             def watch(seconds: float, line: str) -> None:
                 if stop.is_set():
-                    raise RuntimeError(f"{self.what}: seed {seed} was stopped")
+                    raise _StoppedError(f"{self.what}: seed {seed} was stopped")
                 progress(seconds, f"seed {seed}: {line}")
 
-            watch(0.0, "")
-            return self.place(seed, watch)
+            try:
+                watch(0.0, "")
+                return self.place(seed, watch)
+            except BaseException:
+                stop.set()
+                raise
 
         with ThreadPoolExecutor(min(len(seeds), len(os.sched_getaffinity(0)))) as pool:
-            futures = [pool.submit(place, seed) for seed in seeds]
             try:
-                finished = wait(futures, return_when=FIRST_EXCEPTION).done
+                futures = [pool.submit(place, seed) for seed in seeds]
+                wait(futures)
             finally:
                 stop.set()
-        for future in finished:
-            future.result()  # raises what has failed first
+        failures = [error for future in futures if (error := future.exception())]
+        for error in sorted(failures, key=lambda error: isinstance(error, _StoppedError)):
+            raise error
         return [future.result() for future in futures]
 
-    def _route(self, seed: int, progress: Progress) -> dict[str, Any]:
-        """Run nextpnr; returns the fields of a _Placement."""
+    def _route(self, seed: int, progress: Progress) -> _Placement:
+        """Run nextpnr."""
         placement = _Placement(self.folder, seed, None, "", 0.0)
         command = [
             *nextpnr_command(),
@@ -384,20 +416,27 @@ class _Job:
             *("--json", self.netlist.name, "--lpf", "pins.lpf", "--textcfg", placement.config.name),
             *("--report", placement.timing.name, "--seed", str(seed), *OPTIONS),
         ]
-        result: dict[str, Any] = {"seed": seed, "fmax_mhz": None, "seconds": 0.0}
         try:
-            result["seconds"] = run_tool(command, placement.log, self.folder, self.what, stop_at_stall(progress))
+            seconds = run_tool(command, placement.log, self.folder, self.what, stop_at_stall(progress))
         except RouterStallError as stall:
-            return result | {"reached": f"{stall} with seed {seed}"}
+            return replace(placement, reached=f"{stall} with seed {seed}")
         timing = json.loads(placement.timing.read_text())
-        fmax_mhz = network_fmax(timing, self.board["oscillator_mhz"])
+        try:
+            fmax_mhz = network_fmax(timing, self.board["oscillator_mhz"])
+        except RuntimeError as error:
+            return replace(placement, reached=f"{error} with seed {seed}", seconds=seconds)
         slowest = slowest_by_unit(timing, self.inside)
         lines = [f"{ns:7.2f} ns  {unit}: into {register}" for unit, (ns, register) in slowest.items()]
         lines = [*critical_path(timing), "", "Slowest path into each unit:", *lines, ""]
         placement.path.write_text("\n".join(lines))
         short = {key: timing[key] for key in ("fmax", "critical_paths", "utilization")}
         placement.timing.write_text(json.dumps(short))
-        return result | {"fmax_mhz": fmax_mhz, "reached": f"{fmax_mhz:.1f} MHz with seed {seed}"}
+        return replace(placement, fmax_mhz=fmax_mhz, reached=f"{fmax_mhz:.1f} MHz with seed {seed}", seconds=seconds)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def stop_at_stall(progress: Progress) -> Progress:

@@ -32,9 +32,7 @@ async def network_stalls(dut, stall):
 @cocotb.parametrize(reset_at=[1, 40, 100, 700, 1300])
 async def network_is_reset(dut, reset_at):
     """By one cycle: while the ports are still closed after the reset before (64 cycles), in the first image, later."""
-    await check_unit(
-        dut, jobs(), stall={"s_axis": 10, "m_axis": 50}, seed=SEED + 1, reset_at=reset_at, reset_cycles=1
-    )
+    await check_unit(dut, jobs(), stall={"s_axis": 10, "m_axis": 50}, seed=SEED + 1, reset_at=reset_at, reset_cycles=1)
 
 
 @cocotb.test()

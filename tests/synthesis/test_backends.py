@@ -321,12 +321,19 @@ def test_fastest_of_several_placements_is_kept(
     # what is kept is not placed again
     assert nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", seeds=5, kept=kept).seed == 5
     assert sorted(fake.seeds) == [1, 2, 3, 4, 5]
-    assert nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", kept=kept).seed == 1
+    assert nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", kept=kept).seed == 5
     assert len(fake.seeds) == 5
+    # unless its files are damaged or gone
+    folder = next(path for path in kept.iterdir())
+    (folder / "seed5.config").write_text("cut off")
+    (folder / "seed3.json").write_text("")
+    (folder / "seed1.config").unlink()
+    assert nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", seeds=5, kept=kept).seed == 5
+    assert sorted(fake.seeds[5:]) == [1, 3, 5]
     # another netlist has placements of its own, and those of the one before go
     netlist.write_text("{ }")
     nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", kept=kept)
-    assert fake.seeds[5:] == [1] and len(list(kept.iterdir())) == 1
+    assert fake.seeds[8:] == [1] and list(kept.iterdir()) != [folder]
 
 
 def test_failed_placement_stops_the_others(
@@ -353,6 +360,34 @@ def test_failed_placement_stops_the_others(
     with pytest.raises(RuntimeError, match="out of luck"):
         nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", seeds=9)
     assert ends == ["1"]
+
+
+def test_interrupted_placements_stop(board, netlist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has been placed before the interruption is not placed again."""
+    fake = FakeNextpnr({1: 80.0, 2: 81.0, 3: 82.0})
+
+    def run(command, log, cwd, what, progress=None, hint=""):
+        if "--seed" in command and command[command.index("--seed") + 1] != "1":
+            for _ in range(1000):
+                time.sleep(0.01)
+                progress(1.0, "placing")
+        return fake(command, log, cwd, what, progress)
+
+    def interrupt(futures):
+        while not fake.seeds:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    kept = tmp_path / "kept"
+    with monkeypatch.context() as patch:
+        patch.setattr(nextpnr, "run_tool", run)
+        patch.setattr(nextpnr, "wait", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", seeds=3, kept=kept)
+    assert fake.seeds == [1]
+    monkeypatch.setattr(nextpnr, "run_tool", fake)
+    assert nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", seeds=3, kept=kept).seed == 3
+    assert sorted(fake.seeds) == [1, 2, 3]
 
 
 def test_network_fmax_checks_oscillator() -> None:

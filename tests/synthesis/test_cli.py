@@ -46,6 +46,7 @@ def fails(capsys, *words):
         (("rtl", "--fraction", "0"), "FRACTION='0' is not a number above 0 and at most 1"),
         (("pnr", "--seeds", "0"), "SEEDS='0' is not a whole number of 1..100; expected a number of placements"),
         (("pnr", "--seeds", "2.5"), "SEEDS='2.5' is not a whole number of 1..100"),
+        (("synth", "--board", "kv260", "--seeds", "2"), "only boards with backend nextpnr get; the backend of"),
         (("rtl", "--fraction", "a third"), "FRACTION='a third' is not a number above 0"),
         (("rtl", "--lanes", "lut"), "unknown LANES='lut'; expected one of all, dsp"),
         (("report", "--reference", "none.json"), "--reference none.json does not exist; expected the report.json"),
