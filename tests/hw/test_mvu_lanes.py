@@ -130,6 +130,33 @@ MUTANTS = [
     ("mvu_join.sv", "TOP = CHILDREN > 1 &&", "TOP = CHILDREN > 2 &&", "da_pot", 4),
     ("mvu_tree_signed.sv", "signs[2*i] ^ gen_level[l-1].signs[2*i+1]", "signs[2*i+1]", "sp2", 4),
 ]
+# Of the trees of three, built from the models of UltraScale+'s cells
+MUTANTS_OF_THREE = [
+    ("mvu_tree_carry.sv", "assign one = gen_third[l-1].ones[3*i+2]", "assign one = 1'b0", "sp2", 3),
+    ("mvu_tree_carry.sv", ".carry(gen_third[l-1].ones[3*i+:2])", ".carry(2'b00)", "pot", 6),
+    ("mvu_tree_carry.sv", ".carry(gen_third[l-1].ones[3*i]), .y", ".carry(1'b0), .y", "sp2", 2),
+    ("mvu_tree_gated.sv", "!THREES || gen_stage[l-1].gates[2*i]", "1'b1", "fixed_lut", 3),
+    ("mvu_lane_planes.sv", "WAIT = $clog2(SIMD) - TREE", "WAIT = $clog2(SIMD) - TREE + 1", "fixed_lut", 8),
+    ("mvu_lane_shift.sv", "low[1:0] ^ {2{complement}}", "low[1:0]", "sp2", 2),
+    ("mvu_lane_shift.sv", "COMPLEMENT ? complement :", "1'b0 ? complement :", "pot", 2),
+]
+CELLS = [ROOT / "sim" / "cells" / f"{name}.sv" for name in ("MULT18X18D", "LUT6_2", "CARRY8", "RAM32M16")]
+
+
+@pytest.mark.parametrize(("file", "text", "fault", "lane", "simd"), MUTANTS_OF_THREE)
+def test_mvu_lane_tests_find_a_fault_on_ultrascale(tmp_path, file, text, fault, lane, simd):
+    """A one that is lost in each kind of node, the gate of a number without partner, a cycle more, signs."""
+    sources = []
+    for source in unit_sources("mvu"):
+        if source.name == file:
+            right = source.read_text()
+            assert right.count(text) == 1, f"{file} no longer has {text!r} once"
+            source = tmp_path / file
+            source.write_text(right.replace(text, fault))
+        sources.append(source)
+    design = Design.build("mvu", sources=[*sources, *CELLS], params=lane_params(lane, simd) | {"TARGET": 2})
+    with pytest.raises(AssertionError, match="m_axis"):
+        design.run([all_extremes(lane, simd, 4, 8)])
 
 
 @pytest.mark.parametrize(("file", "text", "fault", "lane", "simd"), MUTANTS)
@@ -171,6 +198,5 @@ def test_mvu_lane_with_device_cells(tmp_path, lane, target, simd, w_bits):
     text = (share / "common_sim.vh").read_text() + (share / "ccu2c_sim.vh").read_text()
     cells.write_text(re.sub(r"`include.*", "", text))
     params = lane_params(lane, simd, w_bits) | {"TARGET": target}
-    models = [ROOT / "sim" / "cells" / f"{name}.sv" for name in ("MULT18X18D", "LUT6_2", "CARRY8", "RAM32M16")]
-    design = Design.build("mvu", sources=[*unit_sources("mvu"), cells, *models], params=params)
+    design = Design.build("mvu", sources=[*unit_sources("mvu"), cells, *CELLS], params=params)
     design.run([all_products(lane, w_bits, 8) if simd == 1 else all_extremes(lane, simd, w_bits, 8)])

@@ -3,7 +3,8 @@
 //   y = a + b, a - b or a, by gate and invert; or with COMPLEMENTS the sum or its complement.   Combinational.
 //   TARGET 1 instantiates the ECP5 carry cell CCU2C, TARGET 2 CARRY8: the LUT of a bit takes gate and invert along, which
 //   inferred adders leave to LUTs of their own.
-// Resources: WIDTH LUTs (one or two more with INVERTS, which start the carry), two LUTs a CCU2C.
+// Resources: WIDTH LUTs; on ECP5 one or two more with INVERTS, which start the carry, and two LUTs a CCU2C; with
+//   COMPLEMENTS a second one a bit where the logic that makes a cannot take invert along.
 // Test     : tests/hw/test_add_gated.py
 `default_nettype none
 module add_gated #(
@@ -28,7 +29,7 @@ module add_gated #(
     $error("add_gated: WIDTH=%0d must be at least 1", WIDTH);
   end
   if (COMPLEMENTS && TARGET == 1) begin : gen_check_complements
-    $error("add_gated: COMPLEMENTS needs TARGET=%0d other than 1", TARGET);
+    $error("add_gated: TARGET=%0d has no cells for COMPLEMENTS; expected 0 or 2", TARGET);
   end
   wire minus = INVERTS && invert;
   if (TARGET == 1) begin : gen_ecp5

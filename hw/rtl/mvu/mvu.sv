@@ -270,8 +270,7 @@ module mvu #(
     end else begin : gen_shift
       localparam bit SP2 = r >= ROWS_FIXED + ROWS_POT;
       localparam int unsigned POT_TOP = W_BITS > 4 ? 14 : 2 ** (W_BITS - 1) - 2;
-      localparam int unsigned Y_BITS = A_BITS + (SP2 ? 2 ** (W_BITS / 2) - 1 : POT_TOP) + $clog2(SIMD)
-          + (TARGET == 2 ? 1 : 0);
+      localparam int unsigned Y_BITS = A_BITS + (SP2 ? 2 ** (W_BITS / 2) - 1 : POT_TOP) + $clog2(SIMD);
       logic [Y_BITS-1:0] y_row;
       mvu_lane_shift #(.SIMD(SIMD), .A_BITS(A_BITS), .W_BITS(W_BITS), .SP2(SP2), .TARGET(TARGET)) lane_i (
           .clk, .en, .a(s_axis_tdata), .w(weight[r*ROW_BITS+:ROW_BITS]), .y(y_row), .negative(negative[r]),

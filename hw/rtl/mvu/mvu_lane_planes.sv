@@ -4,8 +4,8 @@
 //   AND gates); then the W_BITS sums are added with their shifts, the top one subtracted.
 // Limits   : the row sum fits Y_BITS when weights are >= -(2^(W_BITS-1)-1).
 // Latency  : 2 + clog2(SIMD) (+ 1 when SIMD > 8) clk cycles, held while en is low.
-// Resources: about W_BITS * SIMD adders of A_BITS + 1 to A_BITS + clog2(SIMD) bits; LUT a MAC:
-//   docs/results/lanes.md.
+// Resources: about W_BITS * SIMD adders of A_BITS + 1 to A_BITS + clog2(SIMD) bits, 3/4 of them on UltraScale+; LUT a
+//   MAC: docs/results/lanes.md.
 // Golden   : sim/golden/mvu.py::mvu               Test: tests/hw/test_mvu_lanes.py
 `default_nettype none
 module mvu_lane_planes #(
@@ -82,10 +82,10 @@ module mvu_lane_planes #(
   localparam int unsigned TREE = TARGET != 2 || SIMD == 1 ? $clog2(SIMD)  // LATENCY of mvu_tree_gated
       : PAIRS == 1 ? 1 : PAIRS <= 3 ? 2 : PAIRS <= 9 ? 3 : PAIRS <= 27 ? 4 : PAIRS <= 81 ? 5 : 6;
   localparam int unsigned WAIT = $clog2(SIMD) - TREE + (SIMD > 8 ? 1 : 0);
-  if (WAIT > 1) begin : gen_wait
-    logic [WAIT-2:0][Y_BITS-1:0] wait_q;
+  if (WAIT > 1) begin : gen_delay
+    logic [WAIT-2:0][Y_BITS-1:0] delay_q;
     always_ff @(posedge clk) begin
-      if (en) {y, wait_q} <= {wait_q, sum_q};
+      if (en) {y, delay_q} <= {delay_q, sum_q};
     end
   end else if (WAIT == 1) begin : gen_align
     always_ff @(posedge clk) if (en) y <= sum_q;

@@ -8,7 +8,8 @@
 //   PoT     : the first adders take the last stage of the shift along (add_select) for every second product.
 //   SP2 W4  : two digits 0, 1, 2 of weight 1 and 4, which a LUT4 a bit selects, and one adder.
 // Latency  : 2 + clog2(SIMD) (+ 1 when SIMD > 8) clk cycles, held while en is low.
-// Resources: SIMD - 1 adders and the shifts in front; LUT a MAC of both schemes: docs/results/lanes.md.
+// Resources: SIMD - 1 adders, on UltraScale+ about SIMD / 2 (SP2) and 3/4 SIMD (PoT), and the shifts in front; LUT a MAC
+//   of both schemes: docs/results/lanes.md.
 // Golden   : sim/golden/mvu.py::mvu               Test: tests/hw/test_mvu_lanes.py
 `default_nettype none
 module mvu_lane_shift #(
@@ -28,8 +29,7 @@ module mvu_lane_shift #(
     localparam int unsigned MAG = SP2 ? SP2_TOP + 1 : POT_TOP,
     localparam int unsigned PRODUCT_BITS = A_BITS + MAG,
     localparam bit          COMPLEMENT = TARGET == 2,
-    // all products may be 2^(PRODUCT_BITS-1) when signs are applied
-    localparam int unsigned Y_BITS = PRODUCT_BITS + $clog2(SIMD) + (COMPLEMENT ? 1 : 0)
+    localparam int unsigned Y_BITS = PRODUCT_BITS + $clog2(SIMD)
 ) (
     input  wire logic                   clk,
     input  wire logic                   en,
@@ -122,11 +122,9 @@ module mvu_lane_shift #(
       always_ff @(posedge clk) if (en) products[i*PRODUCT_BITS+:PRODUCT_BITS] <= magnitude;
     end
     if (COMPLEMENT) begin : gen_carries
-      logic [PRODUCT_BITS+(SIMD == 1 ? 0 : $clog2(SIMD + 1))-1:0] total;
       mvu_tree_carry #(.N(SIMD), .IN_BITS(PRODUCT_BITS), .LATENCY($clog2(SIMD)), .TARGET(TARGET)) tree_i (
-          .clk, .en, .x(products), .carry(minus), .y(total), .y_carry(sum_carry)
+          .clk, .en, .x(products), .carry(minus), .y(sum), .y_carry(sum_carry)
       );
-      assign sum = Y_BITS'($signed(total));
       assign sum_negative = 1'b0;
     end else begin : gen_signs
       mvu_tree_signed #(.N(SIMD), .IN_BITS(PRODUCT_BITS), .TARGET(TARGET)) tree_i (
@@ -194,11 +192,9 @@ module mvu_lane_shift #(
         always_ff @(posedge clk) if (en) pairs[i*PAIR_BITS+:PAIR_BITS] <= pair;
       end
       if (COMPLEMENT) begin : gen_carries
-        logic [PAIR_BITS+(PAIRS == 1 ? 0 : $clog2(PAIRS + 1))-1:0] total;
         mvu_tree_carry #(.N(PAIRS), .IN_BITS(PAIR_BITS), .LATENCY($clog2(PAIRS)), .TARGET(TARGET)) tree_i (
-            .clk, .en, .x(pairs), .carry(pair_minus), .y(total), .y_carry(sum_carry)
+            .clk, .en, .x(pairs), .carry(pair_minus), .y(sum), .y_carry(sum_carry)
         );
-        assign sum = Y_BITS'($signed(total));
         assign sum_negative = 1'b0;
       end else begin : gen_signs
         mvu_tree_signed #(.N(PAIRS), .IN_BITS(PAIR_BITS), .TARGET(TARGET)) tree_i (

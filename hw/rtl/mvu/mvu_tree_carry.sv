@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // mvu_tree_carry: sum of N signed numbers, three at an adder (add_three), a register behind each level.
-//   With a number comes a one that is still to be added, so that -v may come as its complement ~v and a one. An adder
+//   With a number may come a one that is still to be added, so that -v comes as its complement ~v and a one. An adder
 //   of three takes two of these ones as carries and hands the third on.
 // Latency  : LATENCY clk cycles, held while en is low; the least number of levels with 3^levels >= N, and waiting.
-// Resources: (N - 1) / 2 adders.
+// Resources: about (N - 1) / 2 adders.
 // Test     : tests/hw/test_mvu_tree_carry.py
 `default_nettype none
 module mvu_tree_carry #(
@@ -11,19 +11,17 @@ module mvu_tree_carry #(
     parameter  int unsigned N = 9,
     // Width of one number in bits
     parameter  int unsigned IN_BITS = 8,
-    // 0: no number has a carry
-    parameter  bit          CARRIES = 1'b1,
     // 0: behavioural, 2: UltraScale+
     parameter  int unsigned TARGET = 0,
     localparam int unsigned LEVELS = N == 1 ? 0 : N <= 3 ? 1 : N <= 9 ? 2 : N <= 27 ? 3 : N <= 81 ? 4 : 5,
     // LEVELS or more
     parameter  int unsigned LATENCY = LEVELS,
-    // A number and its carry reach 2^(IN_BITS-1), which 2^n numbers bring to the next bit
-    localparam int unsigned OUT_BITS = IN_BITS + (N == 1 ? 0 : $clog2(N + (CARRIES ? 1 : 0)))
+    // Numbers with their ones reach 2^(IN_BITS-1), but a sum lacks the one of one of them
+    localparam int unsigned OUT_BITS = IN_BITS + $clog2(N)
 ) (
     input  wire logic                 clk,
     input  wire logic                 en,
-    // Numbers, signed, number 0 in the low bits, and their carries
+    // Numbers, signed, number 0 in the low bits, and the ones to be added
     input  wire logic [N*IN_BITS-1:0] x,
     input  wire logic [N-1:0]         carry,
     // The sum is y + y_carry
@@ -31,24 +29,24 @@ module mvu_tree_carry #(
     output logic                      y_carry
 );
   if (N > 243 || LATENCY < LEVELS) begin : gen_check
-    $error("mvu_tree_carry: N=%0d must be at most 243, LATENCY=%0d at least %0d", N, LATENCY, LEVELS);
+    $error("mvu_tree_carry: N=%0d must be at most 243 (lower SIMD), LATENCY=%0d at least %0d", N, LATENCY, LEVELS);
   end
   // not gen_level: Verilator would look that name up in the unit around this one
   for (genvar l = 0; l <= LEVELS; l++) begin : gen_third
     localparam int unsigned SPAN = 3 ** l;  // numbers below a node
     localparam int unsigned COUNT = (N + SPAN - 1) / SPAN;
     localparam int unsigned MOST = SPAN < N ? SPAN : N;
-    localparam int unsigned BITS = IN_BITS + (l == 0 ? 0 : $clog2(MOST + (CARRIES ? 1 : 0)));
+    localparam int unsigned BITS = IN_BITS + $clog2(MOST);
     logic [COUNT*BITS-1:0] sums;
     logic [COUNT-1:0] ones;
     if (l == 0) begin : gen_input
       assign sums = x;
-      assign ones = CARRIES ? carry : '0;
+      assign ones = carry;
     end else begin : gen_sums
       localparam int unsigned BELOW = SPAN / 3;
       localparam int unsigned PARTS = (N + BELOW - 1) / BELOW;  // numbers of the level before
       localparam int unsigned BELOW_MOST = BELOW < N ? BELOW : N;
-      localparam int unsigned PART_BITS = IN_BITS + (l == 1 ? 0 : $clog2(BELOW_MOST + (CARRIES ? 1 : 0)));
+      localparam int unsigned PART_BITS = IN_BITS + $clog2(BELOW_MOST);
       for (genvar i = 0; i < COUNT; i++) begin : gen_sum
         wire signed [PART_BITS-1:0] first = gen_third[l-1].sums[3*i*PART_BITS+:PART_BITS];
         logic [BITS-1:0] sum;

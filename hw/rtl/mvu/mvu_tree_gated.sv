@@ -64,7 +64,7 @@ module mvu_tree_gated #(
   end
   if (THREES) begin : gen_threes
     logic none;
-    mvu_tree_carry #(.N(PAIRS), .IN_BITS(IN_BITS + 1), .CARRIES(1'b0), .TARGET(TARGET)) tree_i (
+    mvu_tree_carry #(.N(PAIRS), .IN_BITS(IN_BITS + 1), .TARGET(TARGET)) tree_i (
         .clk, .en, .x(gen_stage[1].sums), .carry('0), .y, .y_carry(none)
     );
     assign y_gate = 1'b1;
