@@ -37,7 +37,11 @@ FAMILY_NAMES = {"ecp5": "ECP5", "xcup": "UltraScale+"}
 BACKENDS = [ROOT / "synthesis" / "backends" / f"{name}.py" for name in ("yosys", "carry_ends", "dsp_registers")]
 FIGURES = ("lut", "ff", "dsp", "bram")
 SMALL = 50  # cells: smaller ops count as this large in relative errors
-RIDGE = 1e-3  # weight of the coefficients' squares beside those of the relative errors
+# Weight of a coefficient's squared distance from what is expected, beside the squared relative errors: where a module
+# has as many features as samples; it falls with more samples
+RIDGE = 0.03
+# Features that count the bits of adders: a LUT and a register each is expected of them, of the others nothing
+ADDER_BITS = ("acc", "plane_pair", "pot_pair", "plane_join")
 MACS = 128  # most products a cycle of a unit, so that Yosys takes seconds
 Rng = np.random.Generator
 
@@ -74,7 +78,7 @@ def draw_mvu(rng: Rng, target: int, da: bool = False) -> tuple[dict[str, Any], l
     attributes = {
         "tokens": tokens, "k": k, "rows": rows, "PE": pe, "SIMD": simd, "tile": tile, "a_bits": a_bits,
         "w_bits": w_bits, "row_scheme": [int(s) for s in schemes], "dsp_rows": dsp_rows, "da": int(da),
-        "target": target, "dsp_sums": int(target == 2 and not da),
+        "target": target, "dsp_sums": int(target == 2 and not da and rng.random() < 0.8),
     }  # fmt: skip
     return attributes, [weight]
 
@@ -188,13 +192,13 @@ def draw_select(rng: Rng, target: int) -> tuple[dict[str, Any], list[np.ndarray]
 Draw = Callable[[Rng, int], tuple[dict[str, Any], list[np.ndarray]]]
 # Name -> op, draw of its attributes and constants, how many for ECP5 and for UltraScale+
 DRAWS: dict[str, tuple[str, Draw, tuple[int, int]]] = {
-    "mvu": ("VitrailMvu", draw_mvu, (99, 48)),
-    "mvu_da": ("VitrailMvu", draw_mvu_da, (33, 30)),
-    "requant": ("VitrailRequant", draw_requant, (45, 12)),
-    "matmul": ("VitrailMatmul", draw_matmul, (36, 12)),
+    "mvu": ("VitrailMvu", draw_mvu, (99, 99)),
+    "mvu_da": ("VitrailMvu", draw_mvu_da, (33, 45)),
+    "requant": ("VitrailRequant", draw_requant, (45, 36)),
+    "matmul": ("VitrailMatmul", draw_matmul, (36, 18)),
     "layernorm": ("VitrailLayerNorm", draw_layernorm, (15, 6)),
     "softmax": ("VitrailSoftmax", draw_softmax, (12, 6)),
-    "swu": ("VitrailSwu", draw_swu, (9, 6)),
+    "swu": ("VitrailSwu", draw_swu, (9, 9)),
     "embed": ("VitrailEmbed", draw_embed, (9, 6)),
     "table": ("VitrailTable", draw_table, (9, 6)),
     "add": ("VitrailAdd", draw_add, (6, 3)),
@@ -330,8 +334,8 @@ def by_op(samples: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int], list[Ma
 def fit(device: str, samples: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
     """Coefficients without negative ones that make the squared relative error of the ops least.
 
-    Whole ops: a flip-flop between two of its instances is Yosys' to name. A little of the coefficients' own squares is
-    added, so that features that always grow together share their cells.
+    Whole ops: a flip-flop between two of its instances is Yosys' to name. What the samples leave open stays near what
+    is expected (ADDER_BITS).
 
     Returns:
         module -> "lut" or "ff" -> feature -> coefficient; features that do not help are left out.
@@ -347,14 +351,18 @@ def fit(device: str, samples: Sequence[Mapping[str, Any]]) -> dict[str, dict[str
         rows.append(row)
     keys = sorted({key for row in rows for key in row})
     matrix = np.array([[row.get(key, 0.0) for key in keys] for row in rows])
+    modules = [module for module, _ in keys]
+    uses = {module: sum(any(key[0] == module for key in row) for row in rows) for module in modules}
+    hold = np.sqrt([RIDGE * modules.count(module) / uses[module] for module in modules])
     found: dict[str, dict[str, dict[str, float]]] = {module: {"lut": {}, "ff": {}} for module, _ in keys}
     for figure in ("lut", "ff"):
         wanted = np.array([sum(float(item[figure]) for item in items) for items in ops_found])
         weight = 1 / np.maximum(wanted, SMALL)
         scaled = matrix * weight[:, None]
         norms = np.maximum(np.linalg.norm(scaled, axis=0), 1e-12)
-        system = np.vstack([scaled / norms, np.sqrt(RIDGE) * np.eye(len(keys))])
-        values, _ = nnls(system, np.r_[wanted * weight, np.zeros(len(keys))], maxiter=100 * len(keys))
+        system = np.vstack([scaled / norms, np.diag(hold)])
+        expected = np.array([name in ADDER_BITS or name.endswith("_tree") for _, name in keys]) * norms
+        values, _ = nnls(system, np.r_[wanted * weight, hold * expected], maxiter=100 * len(keys))
         for (module, name), value in zip(keys, values / norms, strict=True):
             if value > 5e-5:
                 found[module][figure][name] = round(float(value), 4)
@@ -398,7 +406,8 @@ def design_errors(folder: Path) -> list[dict[str, Any]]:
         folder: build/<model>/<board>, built up to step synth.
 
     Returns:
-        Rows as in errors(): one for each op, and "all units" with the sums.
+        Rows as in errors(): one for each op; "with requant": units together with the requant behind them, as cells
+        between two units of a flattened netlist belong to either; and "all units" with the sums.
 
     Raises:
         ValueError: the design is not built.
@@ -409,7 +418,7 @@ def design_errors(folder: Path) -> list[dict[str, Any]]:
     units, measured, design = (json.loads(path.read_text()) for path in files)
     device = cost.family(load_board(json.loads((folder / "manifest.json").read_text())["board"])["part"])
     ops_of: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    sums = {key: [0.0, 0.0] for key in FIGURES}
+    by_name: dict[str, dict[str, tuple[float, float]]] = {}
     if any("ff_estimate" not in unit for unit in units["units"]):
         raise ValueError(
             f"{files[0]} has no estimates of flip-flops; expected a design folded with them. Run: make synth"
@@ -424,10 +433,20 @@ def design_errors(folder: Path) -> list[dict[str, Any]]:
         found = measured["resources_by_unit"][unit["name"]]
         for key in FIGURES:
             real = found.get(key, 0) * (2 if key == "bram" and device == "xcup" else 1)
+            by_name.setdefault(unit["name"], {})[key] = estimate[key], real
             ops_of.setdefault(unit["op"], {}).setdefault(key, []).append((estimate[key], real))
-            sums[key] = [sums[key][0] + estimate[key], sums[key][1] + real]
     rows = [error_row(op.removeprefix("Vitrail"), pairs) for op, pairs in ops_of.items()]
-    return [*rows, error_row("all units", {key: [(have, want)] for key, (have, want) in sums.items()})]
+
+    def together(names: Sequence[str]) -> dict[str, tuple[float, float]]:
+        return {
+            key: (sum(by_name[n][key][0] for n in names), sum(by_name[n][key][1] for n in names)) for key in FIGURES
+        }
+
+    source = {edge["name"]: edge["unit"] for edge in design["edges"]}
+    requants = [unit for unit in design["units"] if unit["op"] == "VitrailRequant"]
+    if pairs := [together((source[unit["inputs"][0]], unit["name"])) for unit in requants]:
+        rows.append(error_row("with requant", {key: [pair[key] for pair in pairs] for key in FIGURES}))
+    return [*rows, error_row("all units", {key: [pair] for key, pair in together(list(by_name)).items()})]
 
 
 def markdown(title: str, rows: Sequence[Mapping[str, Any]]) -> str:

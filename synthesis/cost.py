@@ -84,13 +84,20 @@ def lutram(width: int, depth: int, most: int = 32) -> int:
     return 0 if depth > most else math.ceil(depth / 16) * math.ceil(width / 4)
 
 
-def adder_tree(count: int, width: int) -> tuple[int, int, int]:
-    """Adders of a tree over `count` numbers of `width` bits; bits of their sums, and of numbers that wait a level."""
+def adder_tree(count: int, width: int, radix: int = 2) -> tuple[int, int, int]:
+    """Adders of a tree over `count` numbers of `width` bits, `radix` at an adder.
+
+    Returns:
+        Adders; bits of their sums; bits of numbers that wait a level.
+    """
     adders = total = waiting = 0
+    numbers, span = count, 1
     while count > 1:
-        width += 1
-        adders, total, waiting = adders + count // 2, total + count // 2 * width, waiting + count % 2 * width
-        count = (count + 1) // 2
+        span = min(span * radix, numbers)
+        grown = width + (span - 1).bit_length()
+        here = count // radix + (count % radix > 1)
+        adders, total, waiting = adders + here, total + here * grown, waiting + (count % radix == 1) * grown
+        count = math.ceil(count / radix)
     return adders, total, waiting
 
 
@@ -108,6 +115,18 @@ class Part:
     def __getitem__(self, name: str) -> int:
         value = self.params.get(name, 0)
         return value if isinstance(value, int) else 0
+
+    @property
+    def radix(self) -> int:
+        """Sums at an adder behind the lanes' first ones: three on UltraScale+."""
+        return 3 if self.device == "xcup" else 2
+
+    def late(self, numbers: int, more: int) -> int:
+        """Registers behind a tree of `numbers` (and `more` levels before it) until the lanes' common latency."""
+        levels = more
+        while numbers > 1:
+            numbers, levels = math.ceil(numbers / self.radix), levels + 1
+        return (self["SIMD"] - 1).bit_length() - levels + (self["SIMD"] > 8)
 
 
 Structure = tuple[Mapping[str, float], int, int]
@@ -139,7 +158,8 @@ def _mvu(p: Part) -> Structure:
     features: dict[str, float] = {
         "one": 1, "chunk": bits_of(p["CHUNKS_MAX"]), "acc": (pe - _in_blocks(p)) * acc, "pe": pe,
         "stall": p["STALL_REGISTER"],
-        "input": simd * p["A_BITS"], "tile": bits_of(p["T_MAX"]) * tiled, "tile_acc": pe * acc * tiled,
+        "input": simd * p["A_BITS"], "tile": bits_of(p["T_MAX"]) * tiled,
+        "tile_acc": pe * acc * (tiled and p["CHUNKS_MAX"] > 1),
         "tile_word": pe * simd * p["W_BITS"] * (tiled and not p["DA"]),
     }  # fmt: skip
     rows = {"fixed": pe - p["ROWS_POT"] - p["ROWS_SP2"] - p["DSP_ROWS"], "pot": p["ROWS_POT"], "sp2": p["ROWS_SP2"]}
@@ -164,10 +184,15 @@ def _paired(p: Part) -> int:
     return p["DSP_ROWS"] // 2 * 2 if packs(p["W_BITS"], p["A_BITS"]) else 0
 
 
+def _cascades(p: Part) -> bool:
+    """Whether pairs of rows are summed along UltraScale+'s DSP cascade (mvu.sv: DSP_CASCADE)."""
+    return p.device == "xcup" and bool(p["DSP_SUMS"]) and p["SIMD"] > 1
+
+
 def _in_blocks(p: Part) -> int:
     """Rows whose sums over all chunks stay in the multiplier blocks (mvu.sv: DSP_TOTALS)."""
-    fits = p["SIMD"] > 1 and p["T_MAX"] == 1 and p["CHUNKS_MAX"] * min(p["SIMD"], 12) <= 2047
-    return _paired(p) if p["DSP_SUMS"] and p.device == "xcup" and fits else 0
+    fits = p["T_MAX"] == 1 and p["CHUNKS_MAX"] * min(p["SIMD"], 12) <= 2047
+    return _paired(p) if _cascades(p) and fits else 0
 
 
 def _block_rows(p: Part) -> tuple[dict[str, float], int]:
@@ -176,17 +201,24 @@ def _block_rows(p: Part) -> tuple[dict[str, float], int]:
     paired = _paired(p)
     alone = p["DSP_ROWS"] - paired
     features: dict[str, float] = {}
-    for name, count, width in (
-        ("alone", alone, a_bits + w_bits - 1),
-        ("sums" if p["DSP_SUMS"] else "pair", paired, a_bits + w_bits),
-    ):
+    added = [("alone", alone, a_bits + w_bits - 1)]
+    if _cascades(p):
+        chains = math.ceil(simd / 12)
+        width = (22 if _in_blocks(p) else a_bits + w_bits + bits_of(math.ceil(simd / chains))) + bits_of(chains)
+        features |= {"chain_row": paired, "chain_join": paired * (chains - 1) * width, "chain_mac": paired * simd}
+    else:
+        added.append(("pair", paired, a_bits + w_bits))
+    for name, count, width in added:
         adders, total, waiting = adder_tree(simd, width)
         features |= {
             f"{name}_tree": count * total, f"{name}_adders": count * adders, f"{name}_mac": count * simd,
             f"{name}_weight": count * simd * w_bits, f"{name}_row": count, f"{name}_wait": count * waiting,
             f"{name}_width": count * width,
         }  # fmt: skip
-    return features, simd * (paired // 2 + alone * _on_block(p, a_bits + w_bits))
+    on_block = _on_block(p, a_bits + w_bits)
+    if not on_block:
+        features |= {"alone_cells": alone * simd * a_bits * w_bits, "alone_bits": alone * simd * (a_bits + w_bits)}
+    return features, simd * (paired // 2 + alone * on_block)
 
 
 def _on_block(p: Part, bits: int) -> bool:
@@ -197,14 +229,26 @@ def _on_block(p: Part, bits: int) -> bool:
 def _plane_rows(p: Part, count: int) -> dict[str, float]:
     """Fixed-point rows by bit planes of the weights."""
     simd, a_bits, w_bits = p["SIMD"], p["A_BITS"], p["W_BITS"]
-    adders, total, waiting = adder_tree(simd, a_bits)
-    joins, joined, joined_waiting = adder_tree(w_bits, a_bits + (simd - 1).bit_length())
-    return {
-        "plane_tree": count * w_bits * total, "plane_adders": count * w_bits * adders,
-        "plane_wait": count * w_bits * waiting, "plane_join": count * joined,
-        "plane_odd": count * (w_bits & (w_bits - 1) != 0) * (w_bits + simd), "plane_joins": count * joins,
-        "plane_join_wait": count * joined_waiting, "plane_weight": count * simd * w_bits, "plane_row": count,
+    sum_bits = a_bits + (simd - 1).bit_length()
+    joins, joined, joined_waiting = adder_tree(w_bits, sum_bits)
+    features: dict[str, float] = {
+        "plane_join": count * joined, "plane_odd": count * (w_bits & (w_bits - 1) != 0) * (w_bits + simd),
+        "plane_joins": count * joins, "plane_join_wait": count * joined_waiting,
+        "plane_weight": count * simd * w_bits, "plane_row": count,
         "plane_single": count * (simd == 1) * w_bits * a_bits,
+    }  # fmt: skip
+    numbers, width = simd, a_bits
+    if p.device == "xcup":  # two gated inputs at the first adders, three sums at the others
+        numbers, width = math.ceil(simd / 2), a_bits + 1
+        features |= {
+            "plane_pair": count * w_bits * (simd // 2) * width,
+            "plane_alone": count * w_bits * (simd > 1 and simd % 2) * a_bits,
+            "plane_late": count * (sum_bits + w_bits) * (p.late(numbers, int(simd > 1)) > 1),
+        }  # fmt: skip
+    adders, total, waiting = adder_tree(numbers, width, p.radix)
+    return features | {
+        "plane_tree": count * w_bits * total, "plane_adders": count * w_bits * adders,
+        "plane_wait": count * w_bits * waiting,
     }  # fmt: skip
 
 
@@ -213,7 +257,8 @@ def _pot_rows(p: Part, count: int) -> dict[str, float]:
     simd, a_bits = p["SIMD"], p["A_BITS"]
     exponent = min(p["W_BITS"] - 1, 4)
     part, product = a_bits + 2 ** (exponent - 1) - 1, a_bits + 2**exponent - 2
-    adders, total, waiting = adder_tree(math.ceil(simd / 2), product + 1)
+    numbers = math.ceil(simd / 2)
+    adders, total, waiting = adder_tree(numbers, product + 1, p.radix)
     pairs = count * (simd // 2)
     return {
         "pot_part": count * simd * part, "pot_shift": count * simd * part * (exponent - 1),
@@ -221,6 +266,7 @@ def _pot_rows(p: Part, count: int) -> dict[str, float]:
         "pot_odd": count * (simd % 2) * product,
         "pot_tree": count * total, "pot_adders": count * adders, "pot_wait": count * waiting,
         "pot_weight": count * simd * p["W_BITS"], "pot_row": count, "pot_sum": count * (product + bits_of(simd)),
+        "pot_late": count * (product + bits_of(simd)) * (p.late(numbers, int(simd > 1)) > 1),
     }  # fmt: skip
 
 
@@ -229,10 +275,11 @@ def _sp2_rows(p: Part, count: int) -> dict[str, float]:
     simd, a_bits, w_bits = p["SIMD"], p["A_BITS"], p["W_BITS"]
     m1, m2 = w_bits // 2, (w_bits - 1) // 2
     product = a_bits + 2**m1 - 1
-    adders, total, waiting = adder_tree(simd, product)
+    adders, total, waiting = adder_tree(simd, product, p.radix)
     features: dict[str, float] = {
         "sp2_tree": count * total, "sp2_adders": count * adders, "sp2_wait": count * waiting, "sp2_row": count,
         "sp2_weight": count * simd * w_bits, "sp2_product": count * simd * product,
+        "sp2_late": count * (product + bits_of(simd)) * (p.late(simd, 0) > 1),
     }  # fmt: skip
     if w_bits == 4:
         return features | {"sp2_digits": count * simd * a_bits}
@@ -257,8 +304,8 @@ def _da_rows(p: Part, rows: Mapping[str, int]) -> dict[str, float]:
     features: dict[str, float] = {"da": 1, "da_quads": quads}
     for scheme, count in rows.items():
         entry, grown = (4 * tops[scheme]).bit_length(), (4 * tops[scheme] * quads).bit_length()
-        adders, total, waiting = adder_tree(quads, entry)
-        joins, joined, _ = adder_tree(a_bits, grown)
+        adders, total, waiting = adder_tree(quads, entry, p.radix)
+        joins, joined, _ = adder_tree(a_bits, grown, p.radix)
         if p.device == "ecp5":
             rams = a_bits * math.ceil(count * entry / 4)
         else:

@@ -18,7 +18,7 @@ def samples(count, lut):
 @pytest.fixture
 def fitted(monkeypatch):
     """The model with adders of 30 LUT and 5 a bit."""
-    found = calibrate.fit("ecp5", samples(18, lambda bits: 30 + 5 * bits))
+    found = calibrate.fit("ecp5", samples(90, lambda bits: 30 + 5 * bits))
     monkeypatch.setattr(cost, "coefficients", lambda device: found)
     return found
 
@@ -79,13 +79,13 @@ def test_design_errors_count_fifos_for_the_unit_in_front(tmp_path):
         "ecp5", "fifo", {"WIDTH": 12, "DEPTH": 2}
     )  # fmt: skip
     unit = {"name": "a", "op": "VitrailAdd"} | {f"{key}_estimate": getattr(estimate, key) for key in calibrate.FIGURES}
-    edge = {"fifo": "fifo_a", "unit": "a", "element_bits": 12, "elements": 1, "depth": 2}
+    edge = {"name": "x", "fifo": "fifo_a", "unit": "a", "element_bits": 12, "elements": 1, "depth": 2}
     used = {key: getattr(estimate, key) + getattr(fifo, key) for key in calibrate.FIGURES}
     files = {
         "manifest.json": {"board": "ulx3s_85f"},
         "results/fold.json": {"units": [unit]},
         "results/synth.json": {"resources_by_unit": {"a": used}},
-        "rtl/design.json": {"edges": [edge]},
+        "rtl/design.json": {"edges": [edge], "units": [{"name": "a", "op": "VitrailAdd", "inputs": []}]},
     }
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -93,3 +93,26 @@ def test_design_errors_count_fifos_for_the_unit_in_front(tmp_path):
     rows = calibrate.design_errors(tmp_path)
     assert [row["name"] for row in rows] == ["Add", "all units"]
     assert all(row["lut"]["worst"] == 0 and row["ff"]["worst"] == 0 for row in rows)
+
+
+def test_design_errors_take_a_requant_together_with_the_unit_in_front(tmp_path):
+    """An mvu of 100 LUT estimated at 110, its requant of 50 at 40: 10 % and 20 % off, together not at all."""
+    figures = {"ff": 10, "dsp": 0, "bram": 0}
+    mvu = {"name": "m", "op": "VitrailMvu", "lut_estimate": 110}
+    requant = {"name": "r", "op": "VitrailRequant", "lut_estimate": 40}
+    units = [unit | {f"{key}_estimate": value for key, value in figures.items()} for unit in (mvu, requant)]
+    design = {
+        "edges": [{"name": "acc", "unit": "m", "fifo": None}],
+        "units": [{**mvu, "inputs": ["image"]}, {**requant, "inputs": ["acc"]}],
+    }
+    files = {
+        "manifest.json": {"board": "ulx3s_85f"},
+        "results/fold.json": {"units": units},
+        "results/synth.json": {"resources_by_unit": {"m": {"lut": 100, **figures}, "r": {"lut": 50, **figures}}},
+        "rtl/design.json": design,
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(content))
+    rows = {row["name"]: row["lut"]["worst"] for row in calibrate.design_errors(tmp_path)}
+    assert rows == pytest.approx({"Mvu": 0.1, "Requant": 0.2, "with requant": 0, "all units": 0})

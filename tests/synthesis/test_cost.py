@@ -36,6 +36,8 @@ def test_adder_tree_by_hand():
     """Five numbers of 4 bits: 2 sums of 5 bits and one number that waits, 1 of 6 and one that waits, 1 of 7."""
     assert cost.adder_tree(5, 4) == (4, 2 * 5 + 6 + 7, 5 + 6)
     assert cost.adder_tree(1, 9) == (0, 0, 0)
+    assert cost.adder_tree(5, 4, radix=3) == (3, 6 + 6 + 7, 0)
+    assert cost.adder_tree(7, 4, radix=3) == (3, 6 + 6 + 7, 6)
 
 
 def test_families_of_parts():
@@ -57,7 +59,7 @@ def test_costs_add_up():
 LANES = {
     ("ecp5", "fixed", 0): 44.2, ("ecp5", "pot", 0): 45.9, ("ecp5", "sp2", 0): 47.1,
     ("ecp5", "fixed", 1): 34.4, ("ecp5", "pot", 1): 55.3, ("ecp5", "sp2", 1): 40.3,
-    ("xcup", "fixed", 0): 42.6, ("xcup", "pot", 0): 50.4, ("xcup", "sp2", 0): 49.5,
+    ("xcup", "fixed", 0): 33.1, ("xcup", "pot", 0): 37.7, ("xcup", "sp2", 0): 30.3,
     ("xcup", "fixed", 1): 15.8, ("xcup", "pot", 1): 24.7, ("xcup", "sp2", 1): 17.7,
 }  # fmt: skip
 
