@@ -89,6 +89,7 @@ module mvu_lane_shift #(
         end else begin : gen_magnitude
           wire [A_BITS:0] upper = (A_BITS + 1)'($signed(low[A_BITS:2])) + high;
           assign magnitude = {upper, low[1:0]};
+          wire unused = complement;
         end
       end else begin : gen_terms
         wire signed [PRODUCT_BITS-1:0] wide = PRODUCT_BITS'(ai);
