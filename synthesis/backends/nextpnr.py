@@ -27,8 +27,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from sim.toolchain import content_hash
 from synthesis.backends.process import Progress, run_tool, show_progress
 from synthesis.backends.yosys import unit_of_name
+from synthesis.build import file_hash, write_json
 
 # EHXPLLL limits in MHz, as Project Trellis' ecppll has them
 PHASE_DETECTOR_MHZ = (3.125, 400.0)
@@ -48,6 +50,8 @@ OPTIONS = (
     "router2",
     "--timing-allow-fail",
 )
+# What a placement leaves beside its config, under the names they get beside a bitstream
+KEPT_FILES = ("nextpnr.log", "timing.json", "critical_path.txt")
 # Seeds of the placer where none are asked for, in turn until one serves
 FALLBACK_SEEDS = (1, 2)
 
@@ -242,9 +246,9 @@ def place_and_route(
         else:
             placements = job.place_all(range(1, seeds + 1), progress or show_progress(what))
         best = max(placements, key=lambda placement: (placement.fmax_mhz or 0.0, -placement.seed))
-        for path, final in ((best.log, "nextpnr.log"), (best.timing, "timing.json"), (best.path, "critical_path.txt")):
-            if path.is_file():
-                shutil.copyfile(path, out_dir / final)
+        for final in KEPT_FILES:
+            if best.file(final).is_file():
+                shutil.copyfile(best.file(final), out_dir / final)
         clock_mhz = choose_clock(best.fmax_mhz or 0.0, board["clock_mhz_options"])
         if clock_mhz is None:
             path = out_dir / "critical_path.txt"
@@ -258,7 +262,7 @@ def place_and_route(
             )
         part_config, part_bit = out_dir / f"{name}.config.part", out_dir / f"{name}.bit.part"
         dividers = pll_dividers(board["oscillator_mhz"], clock_mhz)
-        part_config.write_text(set_pll(best.config.read_text(), dividers))
+        part_config.write_text(set_pll(best.file("config").read_text(), dividers))
     # YoWASP's tools see the working directory and what is below it only
     packing = run_tool(
         [*ecppack_command(), "--compress", part_config.name, part_bit.name],
@@ -295,21 +299,9 @@ class _Placement:
     reached: str  # the same in words
     seconds: float
 
-    @property
-    def config(self) -> Path:
-        return self.folder / f"seed{self.seed}.config"
-
-    @property
-    def timing(self) -> Path:
-        return self.folder / f"seed{self.seed}_timing.json"
-
-    @property
-    def path(self) -> Path:
-        return self.folder / f"seed{self.seed}_critical_path.txt"
-
-    @property
-    def log(self) -> Path:
-        return self.folder / f"seed{self.seed}.log"
+    def file(self, name: str) -> Path:
+        """Its config, or one of KEPT_FILES."""
+        return self.folder / f"seed{self.seed}.{name}"
 
     def meets(self, board: dict[str, Any]) -> bool:
         """True when it reaches one of the board's clocks."""
@@ -329,11 +321,8 @@ class _Job:
     def prepare(cls, netlist_json: Path, board: dict[str, Any], kept: Path, what: str, inside: tuple[str, ...]) -> _Job:
         """Put netlist and pins into a folder named after everything that a placement follows from."""
         pins = board["dir"] / board["pins"]
-        about = [version(), *inside, *(str(board[key]) for key in ("part", "package", "speed", "oscillator_mhz"))]
-        digest = hashlib.sha256("\0".join(about).encode())
-        for path in (netlist_json, pins, Path(__file__)):
-            digest.update(path.read_bytes())
-        folder = kept.resolve() / digest.hexdigest()[:16]
+        about = [version(), inside, *(board[key] for key in ("part", "package", "speed", "oscillator_mhz"))]
+        folder = kept.resolve() / content_hash(*about, netlist_json, pins, Path(__file__))
         for other in kept.glob("*"):
             if other.is_dir() and other.name != folder.name:
                 shutil.rmtree(other)
@@ -353,7 +342,7 @@ class _Job:
         try:
             fields = json.loads((self.folder / f"seed{seed}.json").read_text())
             files = fields.pop("files")
-            if any(_sha256(self.folder / name) != digest for name, digest in files.items()):
+            if any(file_hash(self.folder / name) != digest for name, digest in files.items()):
                 return None
             return _Placement(self.folder, **fields)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -370,12 +359,9 @@ class _Job:
         if found is None:
             found = self._route(seed, progress)
             fields = {key: getattr(found, key) for key in ("seed", "fmax_mhz", "reached", "seconds")}
-            files = [path for path in (found.config, found.timing, found.path) if found.fmax_mhz and path.is_file()]
-            fields["files"] = {path.name: _sha256(path) for path in files}
-            done = self.folder / f"seed{seed}.json"
-            part = done.with_suffix(".json.part")
-            part.write_text(json.dumps(fields))
-            part.replace(done)
+            files = [found.file(name) for name in ("config", *KEPT_FILES) if found.fmax_mhz]
+            fields["files"] = {path.name: file_hash(path) for path in files}
+            write_json(found.file("json"), fields)
         return found
 
     def place_all(self, seeds: Sequence[int], progress: Progress) -> list[_Placement]:
@@ -413,14 +399,14 @@ class _Job:
             *nextpnr_command(),
             DEVICES[self.board["part"]],
             *("--package", self.board["package"], "--speed", str(self.board["speed"])),
-            *("--json", self.netlist.name, "--lpf", "pins.lpf", "--textcfg", placement.config.name),
-            *("--report", placement.timing.name, "--seed", str(seed), *OPTIONS),
+            *("--json", self.netlist.name, "--lpf", "pins.lpf", "--textcfg", placement.file("config").name),
+            *("--report", placement.file("timing.json").name, "--seed", str(seed), *OPTIONS),
         ]
         try:
-            seconds = run_tool(command, placement.log, self.folder, self.what, stop_at_stall(progress))
+            seconds = run_tool(command, placement.file("nextpnr.log"), self.folder, self.what, stop_at_stall(progress))
         except RouterStallError as stall:
             return replace(placement, reached=f"{stall} with seed {seed}")
-        timing = json.loads(placement.timing.read_text())
+        timing = json.loads(placement.file("timing.json").read_text())
         try:
             fmax_mhz = network_fmax(timing, self.board["oscillator_mhz"])
         except RuntimeError as error:
@@ -428,15 +414,10 @@ class _Job:
         slowest = slowest_by_unit(timing, self.inside)
         lines = [f"{ns:7.2f} ns  {unit}: into {register}" for unit, (ns, register) in slowest.items()]
         lines = [*critical_path(timing), "", "Slowest path into each unit:", *lines, ""]
-        placement.path.write_text("\n".join(lines))
+        placement.file("critical_path.txt").write_text("\n".join(lines))
         short = {key: timing[key] for key in ("fmax", "critical_paths", "utilization")}
-        placement.timing.write_text(json.dumps(short))
+        placement.file("timing.json").write_text(json.dumps(short))
         return replace(placement, fmax_mhz=fmax_mhz, reached=f"{fmax_mhz:.1f} MHz with seed {seed}", seconds=seconds)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def stop_at_stall(progress: Progress) -> Progress:

@@ -143,17 +143,26 @@ MUTANTS_OF_THREE = [
 CELLS = [ROOT / "sim" / "cells" / f"{name}.sv" for name in ("MULT18X18D", "LUT6_2", "CARRY8", "RAM32M16")]
 
 
-@pytest.mark.parametrize(("file", "text", "fault", "lane", "simd"), MUTANTS_OF_THREE)
-def test_mvu_lane_tests_find_a_fault_on_ultrascale(tmp_path, file, text, fault, lane, simd):
-    """A one that is lost in each kind of node, the gate of a number without partner, a cycle more, signs."""
+def with_fault(folder: Path, file: str, text: str, fault: str) -> list[Path]:
+    """Sources of the mvu, with another text in one of them; blanks count as one."""
     sources = []
     for source in unit_sources("mvu"):
         if source.name == file:
-            right = source.read_text()
+            right = re.sub(r"[ \t]+", " ", source.read_text())
             assert right.count(text) == 1, f"{file} no longer has {text!r} once"
-            source = tmp_path / file
-            source.write_text(right.replace(text, fault))
+            wrong = right.replace(text, fault)
+            if "SIMD + 9" in fault:
+                wrong = wrong.replace("SIMD < 8 ? SIMD : 8", "SIMD < 10 ? SIMD : 10")
+            source = folder / file
+            source.write_text(wrong)
         sources.append(source)
+    return sources
+
+
+@pytest.mark.parametrize(("file", "text", "fault", "lane", "simd"), MUTANTS_OF_THREE)
+def test_mvu_lane_tests_find_a_fault_on_ultrascale(tmp_path, file, text, fault, lane, simd):
+    """A one that is lost in each kind of node, the gate of a number without partner, a cycle more, signs."""
+    sources = with_fault(tmp_path, file, text, fault)
     design = Design.build("mvu", sources=[*sources, *CELLS], params=lane_params(lane, simd) | {"TARGET": 2})
     with pytest.raises(AssertionError, match="m_axis"):
         design.run([all_extremes(lane, simd, 4, 8)])
@@ -165,17 +174,7 @@ def test_mvu_lane_tests_find_a_planted_fault(tmp_path, file, text, fault, lane, 
     a gate and a carry that are lost; tables loaded where they are read; signs that are lost;
     a sum too narrow by a bit.
     """
-    sources = []
-    for source in unit_sources("mvu"):
-        if source.name == file:
-            right = re.sub(r"[ \t]+", " ", source.read_text())
-            assert right.count(text) == 1, f"{file} no longer has {text!r} once"
-            wrong = right.replace(text, fault)
-            if "SIMD + 9" in fault:
-                wrong = wrong.replace("SIMD < 8 ? SIMD : 8", "SIMD < 10 ? SIMD : 10")
-            source = tmp_path / file
-            source.write_text(wrong)
-        sources.append(source)
+    sources = with_fault(tmp_path, file, text, fault)
     design = Design.build("mvu", sources=sources, params=lane_params(lane, simd))
     with pytest.raises(AssertionError, match="m_axis"):
         design.run([all_extremes(lane, simd, 4, 8)])

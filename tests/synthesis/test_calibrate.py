@@ -73,6 +73,19 @@ def test_design_that_is_not_built_is_refused(tmp_path, capsys):
     assert "--workers 0: expected 1 or more" in capsys.readouterr().err
 
 
+def write_design(folder, units, used, design):
+    """What calibrate reads of a built design."""
+    files = {
+        "manifest.json": {"board": "ulx3s_85f"},
+        "results/fold.json": {"units": units},
+        "results/synth.json": {"resources_by_unit": used},
+        "rtl/design.json": design,
+    }
+    for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps(content))
+
+
 def test_design_errors_count_fifos_for_the_unit_in_front(tmp_path):
     """One add of 41 LUT whose estimate lacks the FIFO behind it."""
     estimate, fifo = cost.module_cost("ecp5", "add", {"OUT_BITS": 12}), cost.module_cost(
@@ -81,15 +94,8 @@ def test_design_errors_count_fifos_for_the_unit_in_front(tmp_path):
     unit = {"name": "a", "op": "VitrailAdd"} | {f"{key}_estimate": getattr(estimate, key) for key in calibrate.FIGURES}
     edge = {"name": "x", "fifo": "fifo_a", "unit": "a", "element_bits": 12, "elements": 1, "depth": 2}
     used = {key: getattr(estimate, key) + getattr(fifo, key) for key in calibrate.FIGURES}
-    files = {
-        "manifest.json": {"board": "ulx3s_85f"},
-        "results/fold.json": {"units": [unit]},
-        "results/synth.json": {"resources_by_unit": {"a": used}},
-        "rtl/design.json": {"edges": [edge], "units": [{"name": "a", "op": "VitrailAdd", "inputs": []}]},
-    }
-    for name, content in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(json.dumps(content))
+    design = {"edges": [edge], "units": [{"name": "a", "op": "VitrailAdd", "inputs": []}]}
+    write_design(tmp_path, [unit], {"a": used}, design)
     rows = calibrate.design_errors(tmp_path)
     assert [row["name"] for row in rows] == ["Add", "all units"]
     assert all(row["lut"]["worst"] == 0 and row["ff"]["worst"] == 0 for row in rows)
@@ -105,14 +111,6 @@ def test_design_errors_take_a_requant_together_with_the_unit_in_front(tmp_path):
         "edges": [{"name": "acc", "unit": "m", "fifo": None}],
         "units": [{**mvu, "inputs": ["image"]}, {**requant, "inputs": ["acc"]}],
     }
-    files = {
-        "manifest.json": {"board": "ulx3s_85f"},
-        "results/fold.json": {"units": units},
-        "results/synth.json": {"resources_by_unit": {"m": {"lut": 100, **figures}, "r": {"lut": 50, **figures}}},
-        "rtl/design.json": design,
-    }
-    for name, content in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(json.dumps(content))
+    write_design(tmp_path, units, {"m": {"lut": 100, **figures}, "r": {"lut": 50, **figures}}, design)
     rows = {row["name"]: row["lut"]["worst"] for row in calibrate.design_errors(tmp_path)}
     assert rows == pytest.approx({"Mvu": 0.1, "Requant": 0.2, "with requant": 0, "all units": 0})

@@ -79,7 +79,7 @@ module mvu_lane_planes #(
   wire unused = ^{gen_join[LEVELS].gen_node[0].sum, gen_join[LEVELS].gen_node[0].gate};
   // as late as the packed lanes
   localparam int unsigned PAIRS = (SIMD + 1) / 2;
-  localparam int unsigned TREE = TARGET != 2 || SIMD == 1 ? $clog2(SIMD)  // LATENCY of mvu_tree_gated
+  localparam int unsigned TREE = TARGET != 2 || SIMD == 1 ? $clog2(SIMD)  // latency of mvu_tree_gated
       : PAIRS == 1 ? 1 : PAIRS <= 3 ? 2 : PAIRS <= 9 ? 3 : PAIRS <= 27 ? 4 : PAIRS <= 81 ? 5 : 6;
   localparam int unsigned WAIT = $clog2(SIMD) - TREE + (SIMD > 8 ? 1 : 0);
   if (WAIT > 1) begin : gen_delay

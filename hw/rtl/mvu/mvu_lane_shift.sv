@@ -57,10 +57,14 @@ module mvu_lane_shift #(
     end
   end
 
-  logic [Y_BITS-1:0] sum;
-  logic sum_negative, sum_carry;
+  // ---- numbers to add: products, of PoT their pairs; with each a sign, or the one that a complement lacks
+  localparam bit PAIRED = !SP2 && SIMD > 1;
+  localparam int unsigned NUMBERS = PAIRED ? (SIMD + 1) / 2 : SIMD;
+  localparam int unsigned NUMBER_BITS = PAIRED ? PRODUCT_BITS + 1 : PRODUCT_BITS;
+  logic [NUMBERS*NUMBER_BITS-1:0] numbers;
+  logic [NUMBERS-1:0] signs;
   if (SP2) begin : gen_sp2
-    logic [SIMD*PRODUCT_BITS-1:0] products;
+    assign signs = minus;
     for (genvar i = 0; i < SIMD; i++) begin : gen_product
       wire signed [A_BITS-1:0] ai = a_q[i*A_BITS+:A_BITS];
       wire [M1-1:0] e1 = w_q[i*W_BITS+W_BITS-2-:M1];
@@ -120,18 +124,7 @@ module mvu_lane_shift #(
           end
         end
       end
-      always_ff @(posedge clk) if (en) products[i*PRODUCT_BITS+:PRODUCT_BITS] <= magnitude;
-    end
-    if (COMPLEMENT) begin : gen_carries
-      mvu_tree_carry #(.N(SIMD), .IN_BITS(PRODUCT_BITS), .LATENCY($clog2(SIMD)), .TARGET(TARGET)) tree_i (
-          .clk, .en, .x(products), .carry(minus), .y(sum), .y_carry(sum_carry)
-      );
-      assign sum_negative = 1'b0;
-    end else begin : gen_signs
-      mvu_tree_signed #(.N(SIMD), .IN_BITS(PRODUCT_BITS), .TARGET(TARGET)) tree_i (
-          .clk, .en, .x(products), .minus, .y(sum), .negative(sum_negative)
-      );
-      assign sum_carry = 1'b0;
+      always_ff @(posedge clk) if (en) numbers[i*PRODUCT_BITS+:PRODUCT_BITS] <= magnitude;
     end
   end else begin : gen_pot
     // a << e is twice the product. Its upper stage, a shift by HALF, comes behind a register.
@@ -161,49 +154,47 @@ module mvu_lane_shift #(
 
     if (SIMD == 1) begin : gen_single
       wire signed [PRODUCT_BITS-1:0] product = top[0] ? far : near;
-      assign sum = Y_BITS'(product) ^ {Y_BITS{COMPLEMENT && minus[0]}};
-      assign sum_negative = !COMPLEMENT && minus[0];
-      assign sum_carry = COMPLEMENT && minus[0];
+      assign numbers = product ^ {PRODUCT_BITS{COMPLEMENT && minus[0]}};
+      assign signs = minus;
     end else begin : gen_pairs
-      localparam int unsigned PAIRS = (SIMD + 1) / 2;
-      localparam int unsigned PAIR_BITS = PRODUCT_BITS + 1;
-      logic [PAIRS*PAIR_BITS-1:0] pairs;
-      logic [PAIRS-1:0] pair_minus;
-      for (genvar i = 0; i < PAIRS; i++) begin : gen_pair
+      for (genvar i = 0; i < NUMBERS; i++) begin : gen_pair
         wire signed [PRODUCT_BITS-1:0] near_left = near[2*i*PRODUCT_BITS+:PRODUCT_BITS];
         wire signed [PRODUCT_BITS-1:0] far_left = far[2*i*PRODUCT_BITS+:PRODUCT_BITS];
-        wire signed [PAIR_BITS-1:0] left = PAIR_BITS'(top[2*i] ? far_left : near_left);
+        wire signed [NUMBER_BITS-1:0] left = NUMBER_BITS'(top[2*i] ? far_left : near_left);
         wire complement = COMPLEMENT && minus[2*i];
-        logic [PAIR_BITS-1:0] pair;
+        logic [NUMBER_BITS-1:0] pair;
         if (2 * i + 1 < SIMD) begin : gen_add
           wire signed [PRODUCT_BITS-1:0] near_right = near[(2*i+1)*PRODUCT_BITS+:PRODUCT_BITS];
           wire signed [PRODUCT_BITS-1:0] far_right = far[(2*i+1)*PRODUCT_BITS+:PRODUCT_BITS];
           // the left operand's sign, or that against the right one's
           wire differ = COMPLEMENT ? complement : minus[2*i] ^ minus[2*i+1];
-          wire [PAIR_BITS-1:0] flip = {PAIR_BITS{COMPLEMENT && minus[2*i+1]}};
-          add_select #(.WIDTH(PAIR_BITS), .TARGET(TARGET)) add_i (
-              .a(left ^ {PAIR_BITS{differ}}), .b0(PAIR_BITS'(near_right) ^ flip), .b1(PAIR_BITS'(far_right) ^ flip),
+          wire [NUMBER_BITS-1:0] flip = {NUMBER_BITS{COMPLEMENT && minus[2*i+1]}};
+          add_select #(.WIDTH(NUMBER_BITS), .TARGET(TARGET)) add_i (
+              .a(left ^ {NUMBER_BITS{differ}}), .b0(NUMBER_BITS'(near_right) ^ flip), .b1(NUMBER_BITS'(far_right) ^ flip),
               .select(top[2*i+1]), .carry(differ), .y(pair)
           );
-          always_ff @(posedge clk) if (en) pair_minus[i] <= minus[2*i+1];
+          always_ff @(posedge clk) if (en) signs[i] <= minus[2*i+1];
         end else begin : gen_odd
-          assign pair = left ^ {PAIR_BITS{complement}};
-          always_ff @(posedge clk) if (en) pair_minus[i] <= minus[2*i];
+          assign pair = left ^ {NUMBER_BITS{complement}};
+          always_ff @(posedge clk) if (en) signs[i] <= minus[2*i];
         end
-        always_ff @(posedge clk) if (en) pairs[i*PAIR_BITS+:PAIR_BITS] <= pair;
-      end
-      if (COMPLEMENT) begin : gen_carries
-        mvu_tree_carry #(.N(PAIRS), .IN_BITS(PAIR_BITS), .LATENCY($clog2(PAIRS)), .TARGET(TARGET)) tree_i (
-            .clk, .en, .x(pairs), .carry(pair_minus), .y(sum), .y_carry(sum_carry)
-        );
-        assign sum_negative = 1'b0;
-      end else begin : gen_signs
-        mvu_tree_signed #(.N(PAIRS), .IN_BITS(PAIR_BITS), .TARGET(TARGET)) tree_i (
-            .clk, .en, .x(pairs), .minus(pair_minus), .y(sum), .negative(sum_negative)
-        );
-        assign sum_carry = 1'b0;
+        always_ff @(posedge clk) if (en) numbers[i*NUMBER_BITS+:NUMBER_BITS] <= pair;
       end
     end
+  end
+
+  logic [Y_BITS-1:0] sum;
+  logic sum_negative, sum_carry;
+  if (COMPLEMENT) begin : gen_carries
+    mvu_tree_carry #(.N(NUMBERS), .IN_BITS(NUMBER_BITS), .LATENCY($clog2(NUMBERS)), .TARGET(TARGET)) tree_i (
+        .clk, .en, .x(numbers), .carry(signs), .y(sum), .y_carry(sum_carry)
+    );
+    assign sum_negative = 1'b0;
+  end else begin : gen_signs
+    mvu_tree_signed #(.N(NUMBERS), .IN_BITS(NUMBER_BITS), .TARGET(TARGET)) tree_i (
+        .clk, .en, .x(numbers), .minus(signs), .y(sum), .negative(sum_negative)
+    );
+    assign sum_carry = 1'b0;
   end
 
   if (SIMD > 8) begin : gen_align  // as late as the packed lanes

@@ -2,7 +2,7 @@
 // mvu_tree_gated: sum of N signed numbers that each count or not, a register behind every adder level.
 //   The gates are part of the first adders (add_pair); a number without a partner takes its gate along.
 //   On UltraScale+ three of the sums behind the first adders meet at an adder (mvu_tree_carry), and that number is gated.
-// Latency  : LATENCY clk cycles, held while en is low: clog2(N), on UltraScale+ often fewer.
+// Latency  : clog2(N) clk cycles, held while en is low; on UltraScale+ one and those of mvu_tree_carry for the pairs.
 // Resources: N - 1 adders, on UltraScale+ about 3/4 N.
 // Test     : tests/hw/test_mvu_lanes.py
 `default_nettype none
@@ -14,8 +14,6 @@ module mvu_tree_gated #(
     // 0: behavioural, 1: ECP5, 2: UltraScale+
     parameter  int unsigned TARGET = 0,
     localparam int unsigned PAIRS = (N + 1) / 2,
-    localparam int unsigned LATENCY = TARGET != 2 || N == 1 ? $clog2(N)
-        : PAIRS == 1 ? 1 : PAIRS <= 3 ? 2 : PAIRS <= 9 ? 3 : PAIRS <= 27 ? 4 : PAIRS <= 81 ? 5 : 6,
     localparam int unsigned OUT_BITS = IN_BITS + $clog2(N)
 ) (
     input  wire logic                 clk,
