@@ -34,7 +34,9 @@ from synthesis.generate import generate_finn_unit
 ops = load_finn()
 FOLDER = ROOT / "build" / "calibrate"
 FAMILY_NAMES = {"ecp5": "ECP5", "xcup": "UltraScale+"}
-BACKENDS = [ROOT / "synthesis" / "backends" / f"{name}.py" for name in ("yosys", "carry_ends", "dsp_registers")]
+BACKENDS = [
+    ROOT / "synthesis" / "backends" / f"{name}.py" for name in ("yosys", "carry_ends", "dsp_registers", "ram_registers")
+]
 FIGURES = ("lut", "ff", "dsp", "bram")
 SMALL = 50  # cells: smaller ops count as this large in relative errors
 # Weight of a coefficient's squared distance from what is expected, beside the squared relative errors: where a module
@@ -90,12 +92,12 @@ def draw_mvu_da(rng: Rng, target: int) -> tuple[dict[str, Any], list[np.ndarray]
 
 def draw_requant(rng: Rng, target: int) -> tuple[dict[str, Any], list[np.ndarray]]:
     """Behind an mvu of PE rows, or a matmul or layernorm (PE 1)."""
-    pe, tokens = _pick(rng, 1, 1, 2, 3, 4, 5, 6, 8, 9, 12, 16), int(rng.integers(5, 200))
+    pe, tokens = _pick(rng, 1, 1, 1, 1, 2, 3, 4, 5, 6, 8, 9, 12, 16), int(rng.integers(5, 200))
     channels = pe * _log(rng, 1, 64)
     acc_bits, out_bits = int(rng.integers(9, 27)), _pick(rng, 8, 8, 8, 12, 12, 16, 4, 6)
     tile = _pick(rng, 1, 1, 1, tokens) if pe > 1 else 1
     shift = acc_bits + 17 - out_bits - int(rng.integers(0, 4))  # products of 16-bit factors fill the codes or saturate
-    size = 1 if pe == 1 and rng.random() < 0.3 else channels  # one word for all: behind a matmul
+    size = 1 if pe == 1 and rng.random() < 0.5 else channels  # one word for all: behind a matmul
     mult = rng.integers(2**14, 2**16, size) * rng.choice([1, 1, 1, -1], size)
     largest = 2 ** (acc_bits + int(rng.integers(11, 17)))
     bias = rng.integers(-largest, largest, size)
@@ -193,7 +195,7 @@ Draw = Callable[[Rng, int], tuple[dict[str, Any], list[np.ndarray]]]
 # Name -> op, draw of its attributes and constants, how many for ECP5 and for UltraScale+
 DRAWS: dict[str, tuple[str, Draw, tuple[int, int]]] = {
     "mvu": ("VitrailMvu", draw_mvu, (99, 99)),
-    "mvu_da": ("VitrailMvu", draw_mvu_da, (33, 45)),
+    "mvu_da": ("VitrailMvu", draw_mvu_da, (45, 45)),
     "requant": ("VitrailRequant", draw_requant, (45, 36)),
     "matmul": ("VitrailMatmul", draw_matmul, (36, 18)),
     "layernorm": ("VitrailLayerNorm", draw_layernorm, (15, 6)),

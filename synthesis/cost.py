@@ -121,6 +121,10 @@ class Part:
         """Sums at an adder behind the lanes' first ones: three on UltraScale+."""
         return 3 if self.device == "xcup" else 2
 
+    def absorbed(self, bits: int, ram_blocks: int) -> int:
+        """Minus the registers behind a memory that an ECP5 block RAM takes in (backends/ram_registers.py)."""
+        return -bits if ram_blocks and self.device == "ecp5" else 0
+
     def late(self, numbers: int, more: int) -> int:
         """Registers behind a tree of `numbers` (and `more` levels before it) until the lanes' common latency."""
         levels = more
@@ -140,7 +144,8 @@ def _reader(p: Part) -> Structure:
         "group": bits_of(p["GROUPS_MAX"]), "address": bits_of(memory[1]), "word": memory[0],
         "lutram": lutram(*memory, 16), "simd": p["SIMD"] * (p["SIMD"] > 1), "mux": block_mux(*memory, 16),
     }  # fmt: skip
-    return features, 0, memory_blocks(*memory, 16)
+    bram = memory_blocks(*memory, 16)
+    return features | {"absorbed": p.absorbed(memory[0], bram)}, 0, bram
 
 
 def _rom(p: Part) -> Structure:
@@ -148,7 +153,8 @@ def _rom(p: Part) -> Structure:
     small = size < 1024
     features = {
         "one": 1, "address": bits_of(p["DEPTH"]), "content": size * small, "width": p["WIDTH"] * small,
-        "mux": 0 if small else block_mux(p["WIDTH"], p["DEPTH"]),
+        "mux": 0 if small else block_mux(p["WIDTH"], p["DEPTH"]), "absorbed": p.absorbed(p["WIDTH"], not small),
+        "constant": -p["WIDTH"] * (p["DEPTH"] == 1),  # what reads a single word shrinks around it
     }  # fmt: skip
     return features, 0, 0 if small else blocks(p["WIDTH"], p["DEPTH"])
 
@@ -340,6 +346,7 @@ def _reorder(p: Part) -> Structure:
     features = {
         "one": 1, "address": bits_of(memory[1]), "rows": bits_of(p["ROWS_MAX"]), "tile": bits_of(p["T_MAX"]),
         "word": memory[0], "lutram": lutram(*memory), "pe": bits_of(p["PE"]), "mux": block_mux(*memory, 32),
+        "absorbed": p.absorbed(memory[0], memory_blocks(*memory)),
     }  # fmt: skip
     return features, 0, memory_blocks(*memory)
 
@@ -360,6 +367,7 @@ def _matmul(p: Part) -> Structure:
         "stall": p["STALL_REGISTER"], "mux": block_mux(*row, 32) + simd * block_mux(*store, 32),
         "simd_address": simd * bits_of(2 * words), "load": (simd > 1) * simd,
         "words": p["C_MAX"] & (p["C_MAX"] - 1) == 0,
+        "absorbed": p.absorbed(row[0], memory_blocks(*row)) + simd * p.absorbed(store[0], memory_blocks(*store)),
     }  # fmt: skip
     dsp = simd * _on_block(p, p["A_BITS"] + p["B_BITS"])
     return features, dsp, memory_blocks(*row) + simd * memory_blocks(*store)

@@ -25,6 +25,7 @@ from typing import Any
 from synthesis.backends.carry_ends import free_carry_ends
 from synthesis.backends.dsp_registers import retime_multipliers
 from synthesis.backends.process import Progress, run_tool
+from synthesis.backends.ram_registers import absorb_output_registers
 
 # pyosys in a process of its own: it can be killed, and its memory is returned
 RUNNER = "import sys; from pyosys import libyosys as ys; ys.run_pass('script ' + sys.argv[1], ys.Design())"
@@ -127,7 +128,10 @@ def synthesize(
     seconds = run_tool([sys.executable, "-c", RUNNER, os.path.relpath(script, cwd)], log, cwd, what, progress)
     design = json.loads(part_json.read_text())
     netlist = design["modules"][top]
-    if target == "ecp5" and any((*retime_multipliers(netlist), *free_carry_ends(netlist))):
+    if target == "ecp5":
+        retime_multipliers(netlist)
+        absorb_output_registers(netlist)
+        free_carry_ends(netlist)
         part_json.write_text(json.dumps(design))
     writer = out_dir / "write_verilog.ys"
     writer.write_text(f"read_json {_quote(part_json, cwd)}\nwrite_verilog -noattr {_quote(part_verilog, cwd)}\n")

@@ -22,7 +22,7 @@ class VitrailSoftmax(VitrailOp):
     """Probabilities of every row of scores.
 
     Inputs: score codes (1, tokens, rows*length), signed 8 bits; exponential table (256,). Output: unsigned out_bits.
-    A row takes max(length + 6, 22) cycles.
+    A row takes max(length + 7, 22) cycles.
     """
 
     attributes = {
@@ -46,7 +46,7 @@ class VitrailSoftmax(VitrailOp):
 
     def get_exp_cycles(self) -> int:
         length = self.get("length")
-        return self.get("tokens") * self.get("channels") // length * max(length + 6, 22)
+        return self.get("tokens") * self.get("channels") // length * max(length + 7, 22)
 
     def structure(self) -> UnitRtl:
         unit = Instance(

@@ -74,7 +74,7 @@ def test_reader_matches_golden(params, stall):
 @pytest.mark.parametrize("groups", [1, 8])
 @pytest.mark.parametrize(("params", "tile"), [(PARAMS[0], 1), (PARAMS[3], 17), (PARAMS[3], 4), (PARAMS[3], 1)])
 def test_reader_has_no_gap_between_tiles_and_jobs(params, tile, groups):
-    """The ideal: a tile loads when its bank is free, is replayed from two cycles after its
+    """The ideal: a tile loads when its bank is free, is replayed from three cycles after its
     last element on, when the tile before it is through.
     """
     rng, k, tokens, count = np.random.default_rng(1), params["K_MAX"], 17, 6
@@ -83,7 +83,7 @@ def test_reader_has_no_gap_between_tiles_and_jobs(params, tile, groups):
     loaded, done = [0, 0], [0, 0]
     for size in [min(tile, tokens - t) for t in range(0, tokens, tile)] * count:
         loaded.append(max(loaded[-1], done[-2]) + size * k)
-        done.append(max(loaded[-1] + 2, done[-1]) + size * groups * -(-k // params["SIMD"]))
+        done.append(max(loaded[-1] + 3, done[-1]) + size * groups * -(-k // params["SIMD"]))
     assert cycles <= done[-1] + 8, f"{cycles} cycles, ideal {done[-1]}"
 
 

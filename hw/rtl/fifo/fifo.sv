@@ -53,7 +53,9 @@ module fifo #(
     assign s_axis_tready = ready_q;
     assign m_axis_tvalid = out_valid_q;
 
-    wire [COUNT_BITS-1:0] count_d = count_q + {{COUNT_BITS - 1{fetch && !push}}, fetch != push};
+    // Whether one more or one less fills or empties it is known before the handshakes, which come late
+    wire one_left = count_q == COUNT_BITS'(WORDS - 1);
+    wire one_inside = count_q == COUNT_BITS'(1);
     always_ff @(posedge clk) begin
       if (rst) begin
         ready_q   <= 1'b0;
@@ -62,9 +64,9 @@ module fifo #(
         wr_addr_q <= '0;
         rd_addr_q <= '0;
       end else begin
-        ready_q  <= count_d != COUNT_BITS'(WORDS);
-        filled_q <= count_d != '0;
-        count_q  <= count_d;
+        ready_q  <= ready_q ? !(one_left && push && !fetch) : fetch || !filled_q;
+        filled_q <= filled_q ? !(one_inside && fetch && !push) : push;
+        count_q  <= count_q + {{COUNT_BITS - 1{fetch && !push}}, fetch != push};
         if (push) wr_addr_q <= WRAPS || wr_addr_q != LAST ? wr_addr_q + 1'b1 : '0;
         if (fetch) rd_addr_q <= WRAPS || rd_addr_q != LAST ? rd_addr_q + 1'b1 : '0;
       end

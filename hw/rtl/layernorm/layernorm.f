@@ -1,1 +1,2 @@
+skid/skid.sv
 layernorm/layernorm.sv

@@ -5,7 +5,7 @@
 //   b is stored whole, ping-pong, in SIMD banks; of a, one head of one query is held, ping-pong, and replayed.
 //   The last chunk of a sum is padded: the a elements beyond its end are zero.
 // Overflow : none when every final sum fits ACC_BITS: sums are exact modulo 2^ACC_BITS.
-// Latency  : 6 + clog2(SIMD) clk cycles from the last beat of a's first head (5 + .. from the last beat of b) to a sum
+// Latency  : 7 + clog2(SIMD) clk cycles from the last beat of a's first head (6 + .. from the last beat of b) to a sum
 //            of one chunk.
 //            Throughput: 1 chunk per cycle, no gap between queries or jobs. Back pressure: full.
 // Resources: SIMD multipliers, SIMD RAMs of 2 * ceil(N_MAX * C_MAX / SIMD) words, a small RAM for a.
@@ -303,24 +303,26 @@ module matmul #(
   // ---- memories, above 32 words in block RAM; words are read only in halves that are complete
   (* no_rw_check, ram_style = CHUNKS_MAX > 16 ? "block" : "distributed" *)
   logic [SIMD*A_BITS-1:0] a_words[2*CHUNKS_MAX];
-  logic [SIMD*A_BITS-1:0] a_q;
+  logic [SIMD*A_BITS-1:0] a_read_word_q, a_q;
   always_ff @(posedge clk) begin
     if (a_write_q) a_words[a_addr_q] <= a_word_q;
-    if (en) a_q <= a_words[a_read_q];
+    if (en) a_read_word_q <= a_words[a_read_q];
+    if (en) a_q <= a_read_word_q;
   end
 
   localparam int unsigned PRODUCT_BITS = A_BITS + B_BITS;
   localparam int unsigned TREE_BITS = PRODUCT_BITS + $clog2(SIMD);
-  localparam int unsigned STAGES = 3 + $clog2(SIMD);  // read, multiplier input, product, tree
+  localparam int unsigned STAGES = 4 + $clog2(SIMD);  // read, register of the RAM, multiplier input, product, tree
   logic [SIMD*PRODUCT_BITS-1:0] products;
   for (genvar s = 0; s < SIMD; s++) begin : gen_bank
     (* no_rw_check, ram_style = B_WORDS > 16 ? "block" : "distributed" *) logic [B_BITS-1:0] b_words[2*B_WORDS];
-    logic [B_BITS-1:0] b_q;
+    logic [B_BITS-1:0] b_word_q, b_q;
     logic [35:0] p;
     wire [A_BITS-1:0] ai = a_q[s*A_BITS+:A_BITS];
     always_ff @(posedge clk) begin
       if (b_load && b_bank_q == S_BITS'(s)) b_words[b_addr_q] <= s_axis_b_tdata;
-      if (en) b_q <= b_words[b_read_q];
+      if (en) b_word_q <= b_words[b_read_q];
+      if (en) b_q <= b_word_q;
     end
     mult18x18 #(.TARGET(TARGET)) mul_i (
         .clk, .en, .a(18'($signed({A_SIGNED && ai[A_BITS-1], ai}))), .b(18'($signed(b_q))), .p

@@ -106,7 +106,7 @@ module mvu #(
   assign {token_next, unused_half} = {tile_base_q, 1'b1} + {16'(slot_q), 1'b1};
 
   logic issue, en;
-  logic go;  // en for the units in front
+  logic go;  // en for the sums and the units in front
   wire end_job_tokens = token_next == (first_q ? cfg_tokens : tokens_q);
   wire end_slots = T_MAX == 1 || slot_next == T_BITS'(first_q ? cfg_tile : tile_q) || end_job_tokens;
   wire end_chunks = chunk_next == C_BITS'(first_q ? cfg_chunks : chunks_q);
@@ -309,16 +309,16 @@ module mvu #(
 
   if (T_MAX == 1) begin : gen_sum_register
     logic [PE*ACC_BITS-1:0] sum_q;
-    wire take = en && sum_valid;
+    wire take = go && sum_valid;
     wire unused = sum_begin;
     assign old = sum_q;
     // A sum waits until the one before it has left the output register
     if (STALL_REGISTER) begin : gen_stall_register
-      // Once for the lanes, which are many and far, and once for the units in front: in the other polarity, so that
-      // synthesis does not make one register of both
+      // Once for the lanes, which are many and far, and once for the sums and the units in front: in the other
+      // polarity, so that synthesis does not make one register of both
       logic stall_q, go_q;
-      wire to_valid = en ? valid_q[STAGES-2] : sum_valid;
-      wire to_end = en ? end_q[STAGES-2] : sum_end;
+      wire to_valid = go ? valid_q[STAGES-2] : sum_valid;
+      wire to_end = go ? end_q[STAGES-2] : sum_end;
       wire stall = to_valid && to_end && ((take && sum_end) || (m_axis_tvalid && !m_axis_tready));
       always_ff @(posedge clk) begin
         stall_q <= !rst && stall;

@@ -3,8 +3,8 @@
 //   m_axis order: tile { group { chunk { token of the tile }}}, token fastest. A tile is cfg_tile tokens (the last one
 //   what is left), a chunk is SIMD consecutive elements of a token, the last one padded with zeros.
 //   Ping-pong: the next tile loads while this one is replayed.
-// Latency  : 4 clk cycles from the last element of a tile to its first word.
-//            Throughput: 1 element per cycle in, 1 word per cycle out; a bank changes hands in 2 cycles, hidden unless
+// Latency  : 5 clk cycles from the last element of a tile to its first word.
+//            Throughput: 1 element per cycle in, 1 word per cycle out; a bank changes hands in 3 cycles, hidden unless
 //            loading and replay take equally long. Back pressure: full.
 // Resources: 2 * T_MAX * ceil(K_MAX / SIMD) words of RAM.
 // Golden   : sim/golden/reader.py::reader         Test: tests/hw/test_reader.py
@@ -62,22 +62,28 @@ module reader #(
   logic [C_BITS-1:0] chunk_q;
   logic [T_BITS-1:0] token_q;
   logic [15:0] job_token_q;
-  logic wr_bank_q, wr_en_q, wr_done_q, wr_done_bank_q;
+  logic wr_bank_q;
+  // The element, the end of its word and of its tile, a cycle later: few bits hang on the handshake
+  logic [ELEM_BITS-1:0] beat_q;
+  logic [SIMD-1:0] hit_q;  // its place in the word
+  logic word_last_q, done_q, done_bank_q;
+  logic wr_en_q, wr_done_q, wr_done_bank_q;
   logic [ADDR_BITS-1:0] wr_addr_q;
   logic [SIMD*ELEM_BITS-1:0] wr_word_q;
-  logic [1:0] full_q;
+  logic [1:0] taken_q, full_q;  // the last element of its tile has come, has been written
 
   wire load = s_axis_tvalid && s_axis_tready;
   wire elem_last = elem_q == k_last;
   wire word_last = elem_last || slot_q == S_BITS'(SIMD - 1);
   wire job_last = job_token_q == tokens_last;
   wire token_last = T_MAX == 1 || token_q == tile_last || job_last;
-  assign s_axis_tready = !full_q[wr_bank_q];
+  assign s_axis_tready = !taken_q[wr_bank_q];
 
   for (genvar s = 0; s < SIMD; s++) begin : gen_slot
     always_ff @(posedge clk) begin
-      if (load && slot_q == S_BITS'(s)) wr_word_q[s*ELEM_BITS+:ELEM_BITS] <= s_axis_tdata;
-      else if (load && slot_q == '0) wr_word_q[s*ELEM_BITS+:ELEM_BITS] <= '0;
+      hit_q[s] <= load && slot_q == S_BITS'(s);
+      if (hit_q[s]) wr_word_q[s*ELEM_BITS+:ELEM_BITS] <= beat_q;
+      else if (hit_q[0]) wr_word_q[s*ELEM_BITS+:ELEM_BITS] <= '0;
     end
   end
 
@@ -88,7 +94,9 @@ module reader #(
       tile_q   <= cfg_tile;
       tokens_q <= cfg_tokens;
     end
-    wr_done_bank_q <= wr_bank_q;
+    beat_q         <= s_axis_tdata;
+    done_bank_q    <= wr_bank_q;
+    wr_done_bank_q <= done_bank_q;
     if (rst) begin
       first_q     <= 1'b1;
       elem_q      <= '0;
@@ -97,12 +105,16 @@ module reader #(
       token_q     <= '0;
       job_token_q <= '0;
       wr_bank_q   <= 1'b0;
+      word_last_q <= 1'b0;
+      done_q      <= 1'b0;
       wr_en_q     <= 1'b0;
       wr_done_q   <= 1'b0;
       wr_addr_q   <= '0;
     end else begin
-      wr_en_q   <= load && word_last;
-      wr_done_q <= load && elem_last && token_last;
+      word_last_q <= load && word_last;
+      done_q      <= load && elem_last && token_last;
+      wr_en_q     <= word_last_q;
+      wr_done_q   <= done_q;
       if (wr_done_q) wr_addr_q <= wr_done_bank_q ? '0 : BANK;
       else if (wr_en_q) wr_addr_q <= wr_addr_q + 1'b1;
       if (load) begin
@@ -149,6 +161,7 @@ module reader #(
 
   always_ff @(posedge clk) begin
     if (rst) begin
+      taken_q    <= '0;
       full_q     <= '0;
       rd_bank_q  <= 1'b0;
       rd_token_q <= '0;
@@ -157,12 +170,14 @@ module reader #(
       rd_addr_q  <= '0;
       rd_base_q  <= '0;
     end else begin
+      if (load && elem_last && token_last) taken_q[wr_bank_q] <= 1'b1;
       if (wr_done_q) full_q[wr_done_bank_q] <= 1'b1;
       if (read) begin
         rd_token_q <= end_chunk ? '0 : rd_token_q + 1'b1;
         if (end_chunk) rd_chunk_q <= end_group ? '0 : rd_chunk_q + 1'b1;
         if (end_group) rd_group_q <= end_tile ? '0 : rd_group_q + 1'b1;
         if (end_tile) begin
+          taken_q[rd_bank_q] <= 1'b0;
           full_q[rd_bank_q] <= 1'b0;
           rd_bank_q <= !rd_bank_q;
           rd_addr_q <= rd_bank_q ? '0 : BANK;

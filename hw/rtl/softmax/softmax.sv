@@ -4,9 +4,9 @@
 //   p = min((e * r + 2^(s-1)) >> s, 2^OUT_BITS - 1)
 //   TWIN_SHIFT m > 0: p of more than n = OUT_BITS - m bits is min((e * r + 2^(s+m-1)) >> (s+m), 2^n - 1) << m
 // Rounding : half toward +inf.
-// Latency  : from the last score of a row L + 30 clk cycles. Three rows are in work at a time: one is loaded
+// Latency  : from the last score of a row L + 31 clk cycles. Three rows are in work at a time: one is loaded
 //            (maximum), one is summed, one is written out, while the reciprocal of the next is divided.
-// Throughput: a row of L scores takes max(L + 6, 22) cycles. Back pressure: full.
+// Throughput: a row of L scores takes max(L + 7, 22) cycles. Back pressure: full.
 // Job      : one row; cfg_length is sampled with its first beat.
 // Table    : 256 words of 12 bits, INIT_FILE or the write port between two jobs; word 0 is above 2048 (it is 4095 in
 //            sim.golden.softmax.exp_table), so that the reciprocal has 17 bits.
@@ -107,9 +107,9 @@ module softmax #(
   // ---- sum: exponentials of one row into their buffer, and their total. At most three rows lie there: this one, the
   // one whose total is divided, the one being written out; none moves on before the next has room.
   logic sum_busy_q, sum_reading_q, sum_done_q;
-  logic score_valid_q, index_valid_q, word_valid_q, exp_valid_q;
+  logic score_word_valid_q, score_valid_q, index_valid_q, word_valid_q, exp_valid_q;
   length_t sum_length_q, sum_left_q;
-  logic [7:0] sum_max_q, score_q, index_q;
+  logic [7:0] sum_max_q, score_word_q, score_q, index_q;
   logic [11:0] word_q, exp_q;
   logic [TOTAL_BITS-1:0] total_q;
   logic [ADDR_BITS-1:0] exp_write_q, exp_read_q;
@@ -123,7 +123,8 @@ module softmax #(
       sum_left_q   <= row_length_q - 1'b1;
       sum_max_q    <= row_max_q;
     end else sum_left_q <= sum_left_q - 1'b1;
-    score_q <= scores[score_read_q];
+    score_word_q <= scores[score_read_q];
+    score_q <= score_word_q;                         // a register of the block RAM
     index_q <= sum_max_q - score_q;
     word_q  <= exponential[index_q];
     exp_q   <= word_q;
@@ -136,6 +137,7 @@ module softmax #(
       sum_done_q    <= 1'b0;
       score_read_q  <= '0;
       exp_write_q   <= '0;
+      score_word_valid_q <= 1'b0;
       score_valid_q <= 1'b0;
       index_valid_q <= 1'b0;
       word_valid_q  <= 1'b0;
@@ -144,7 +146,8 @@ module softmax #(
       sum_busy_q    <= sum_begin || (sum_busy_q && !divide_begin);
       sum_reading_q <= sum_begin || (sum_reading_q && !sum_last);
       if (sum_reading_q) score_read_q <= score_read_q + 1'b1;
-      score_valid_q <= sum_reading_q;
+      score_word_valid_q <= sum_reading_q;
+      score_valid_q <= score_word_valid_q;
       index_valid_q <= score_valid_q;
       word_valid_q  <= index_valid_q;
       exp_valid_q   <= word_valid_q;
