@@ -44,6 +44,7 @@ SMALL = 50  # cells: smaller ops count as this large in relative errors
 RIDGE = 0.03
 # Features that count the bits of adders: a LUT and a register each is expected of them, of the others nothing
 ADDER_BITS = ("acc", "plane_pair", "pot_pair", "plane_join")
+FF_ONLY = ("absorbed",)  # features that say nothing of LUTs
 MACS = 128  # most products a cycle of a unit, so that Yosys takes seconds
 Rng = np.random.Generator
 
@@ -200,9 +201,9 @@ DRAWS: dict[str, tuple[str, Draw, tuple[int, int]]] = {
     "matmul": ("VitrailMatmul", draw_matmul, (36, 18)),
     "layernorm": ("VitrailLayerNorm", draw_layernorm, (15, 6)),
     "softmax": ("VitrailSoftmax", draw_softmax, (12, 6)),
-    "swu": ("VitrailSwu", draw_swu, (9, 9)),
+    "swu": ("VitrailSwu", draw_swu, (18, 9)),
     "embed": ("VitrailEmbed", draw_embed, (9, 6)),
-    "table": ("VitrailTable", draw_table, (9, 6)),
+    "table": ("VitrailTable", draw_table, (24, 6)),
     "add": ("VitrailAdd", draw_add, (6, 3)),
     "fork": ("VitrailFork", draw_fork, (6, 3)),
     "split": ("VitrailSplit", draw_split, (6, 3)),
@@ -360,7 +361,8 @@ def fit(device: str, samples: Sequence[Mapping[str, Any]]) -> dict[str, dict[str
     for figure in ("lut", "ff"):
         wanted = np.array([sum(float(item[figure]) for item in items) for items in ops_found])
         weight = 1 / np.maximum(wanted, SMALL)
-        scaled = matrix * weight[:, None]
+        counted = np.array([figure == "ff" or name not in FF_ONLY for _, name in keys])
+        scaled = matrix * weight[:, None] * counted
         norms = np.maximum(np.linalg.norm(scaled, axis=0), 1e-12)
         system = np.vstack([scaled / norms, np.diag(hold)])
         expected = np.array([name in ADDER_BITS or name.endswith("_tree") for _, name in keys]) * norms

@@ -121,9 +121,12 @@ class Part:
         """Sums at an adder behind the lanes' first ones: three on UltraScale+."""
         return 3 if self.device == "xcup" else 2
 
-    def absorbed(self, bits: int, ram_blocks: int) -> int:
-        """Minus the registers behind a memory that an ECP5 block RAM takes in (backends/ram_registers.py)."""
-        return -bits if ram_blocks and self.device == "ecp5" else 0
+    def absorbed(self, width: int, depth: int, most: int = 32) -> int:
+        """Minus the registers behind a memory that ECP5's block RAMs take in (synthesis/backends/ram_registers.py).
+
+        Memories up to `most` words are LUT RAM, deeper ones than a block RAM have a multiplexer in between.
+        """
+        return -width if self.device == "ecp5" and most < depth <= block_shape(width, depth)[0] else 0
 
     def late(self, numbers: int, more: int) -> int:
         """Registers behind a tree of `numbers` (and `more` levels before it) until the lanes' common latency."""
@@ -143,9 +146,9 @@ def _reader(p: Part) -> Structure:
         "one": 1, "k": bits_of(p["K_MAX"]), "chunk": bits_of(chunks), "tile": bits_of(p["T_MAX"]) * (p["T_MAX"] > 1),
         "group": bits_of(p["GROUPS_MAX"]), "address": bits_of(memory[1]), "word": memory[0],
         "lutram": lutram(*memory, 16), "simd": p["SIMD"] * (p["SIMD"] > 1), "mux": block_mux(*memory, 16),
+        "absorbed": p.absorbed(*memory, 16),
     }  # fmt: skip
-    bram = memory_blocks(*memory, 16)
-    return features | {"absorbed": p.absorbed(memory[0], bram)}, 0, bram
+    return features, 0, memory_blocks(*memory, 16)
 
 
 def _rom(p: Part) -> Structure:
@@ -153,7 +156,8 @@ def _rom(p: Part) -> Structure:
     small = size < 1024
     features = {
         "one": 1, "address": bits_of(p["DEPTH"]), "content": size * small, "width": p["WIDTH"] * small,
-        "mux": 0 if small else block_mux(p["WIDTH"], p["DEPTH"]), "absorbed": p.absorbed(p["WIDTH"], not small),
+        "mux": 0 if small else block_mux(p["WIDTH"], p["DEPTH"]),
+        "absorbed": 0 if small else p.absorbed(p["WIDTH"], p["DEPTH"], 0),
         "constant": -p["WIDTH"] * (p["DEPTH"] == 1),  # what reads a single word shrinks around it
     }  # fmt: skip
     return features, 0, 0 if small else blocks(p["WIDTH"], p["DEPTH"])
@@ -346,7 +350,7 @@ def _reorder(p: Part) -> Structure:
     features = {
         "one": 1, "address": bits_of(memory[1]), "rows": bits_of(p["ROWS_MAX"]), "tile": bits_of(p["T_MAX"]),
         "word": memory[0], "lutram": lutram(*memory), "pe": bits_of(p["PE"]), "mux": block_mux(*memory, 32),
-        "absorbed": p.absorbed(memory[0], memory_blocks(*memory)),
+        "absorbed": p.absorbed(*memory),
     }  # fmt: skip
     return features, 0, memory_blocks(*memory)
 
@@ -367,7 +371,7 @@ def _matmul(p: Part) -> Structure:
         "stall": p["STALL_REGISTER"], "mux": block_mux(*row, 32) + simd * block_mux(*store, 32),
         "simd_address": simd * bits_of(2 * words), "load": (simd > 1) * simd,
         "words": p["C_MAX"] & (p["C_MAX"] - 1) == 0,
-        "absorbed": p.absorbed(row[0], memory_blocks(*row)) + simd * p.absorbed(store[0], memory_blocks(*store)),
+        "absorbed": p.absorbed(*row) + simd * p.absorbed(*store),
     }  # fmt: skip
     dsp = simd * _on_block(p, p["A_BITS"] + p["B_BITS"])
     return features, dsp, memory_blocks(*row) + simd * memory_blocks(*store)

@@ -6,8 +6,9 @@ and Yosys infers none: the flip-flops behind the memory are outside and the wire
 Where every bit that is read goes into one flip-flop alone, and these flip-flops have one clock (the port's), one enable
 and neither reset nor preset, REGMODE OUTREG takes their place, enabled by OCE. Function and latency stay.
 
-That OCE alone enables this register, whatever CE says, is how the vendor's simulation models of the block RAM have it
-and how sim/cells/DP16KD.sv does; on silicon it was not tried here.
+Not tried on silicon: that OCE alone enables this register, whatever CE says, as the vendor's simulation models of the
+block RAM and sim/cells/DP16KD.sv have it; and which port's clock and OCE serve the half on A's pins at 36 bits, where
+port B reads onto the pins of both. There both ports get one mode, clock and OCE, so either answer gives the same words.
 """
 
 from __future__ import annotations
@@ -41,52 +42,58 @@ def absorb_output_registers(module: dict[str, Any]) -> int:
 
     absorbed = 0
     for cell in [cell for cell in cells.values() if cell["type"] == RAM]:
-        # 36 bits wide, port B reads onto the pins of both, and both registers serve it
         wide = _number(cell, "DATA_WIDTH_B") == 36
-        for side, sides in [("B", "AB")] if wide else [("A", "A"), ("B", "B")]:
-            found = _registers(cells, readers, cell, side, [pin for s in sides for pin in OUTPUTS[s]])
+        for sides in ["BA"] if wide else ["A", "B"]:  # the port that reads, and the other one whose pins it takes along
+            found = _registers(cells, readers, cell, sides)
             if found is None:
                 continue
             flip_flops, mux, enable = found
             for pin, flip_flop in flip_flops.items():
                 cell["connections"][pin] = cells.pop(flip_flop)["connections"]["Q"]
-            for s in sides:
-                cell["parameters"] |= {f"REGMODE_{s}": "OUTREG", f"OCE{s}MUX": "INV" if mux == "INV" else f"OCE{s}"}
-                cell["connections"][f"OCE{s}"] = [enable]
-                cell["port_directions"][f"OCE{s}"] = "input"
+            for side in sides:
+                inverted = "INV" if mux == "INV" else f"OCE{side}"
+                cell["parameters"] |= {f"REGMODE_{side}": "OUTREG", f"OCE{side}MUX": inverted}
+                cell["connections"] |= {f"OCE{side}": [enable], f"CLK{side}": cell["connections"][f"CLK{sides[0]}"]}
+                cell["port_directions"] |= {f"OCE{side}": "input", f"CLK{side}": "input"}
             absorbed += len(flip_flops)
     return absorbed
 
 
 def _registers(
-    cells: dict[str, Any], readers: dict[Any, list[tuple[str, str]]], ram: dict[str, Any], side: str, pins: list[str]
+    cells: dict[str, Any], readers: dict[Any, list[tuple[str, str]]], ram: dict[str, Any], sides: str
 ) -> tuple[dict[str, str], str, Any] | None:
     """Return what can be the port's register: {output pin: flip-flop}, its CEMUX, its enable net or "1"; else None."""
-    connections, parameters = ram["connections"], ram["parameters"]
-    if connections.get(f"RST{side}", ["0"]) != ["0"] or parameters.get(f"REGMODE_{side}", "NOREG") != "NOREG":
-        return None
-    if any(parameters.get(f"{pin}{side}MUX", f"{pin}{side}") != f"{pin}{side}" for pin in ("CLK", "OCE")):
-        return None
+    wires, modes = ram["connections"], ram["parameters"]
+    clock = wires.get(f"CLK{sides[0]}")
+    for side in sides:
+        if wires.get(f"RST{side}", ["0"]) != ["0"] or modes.get(f"REGMODE_{side}", "NOREG") != "NOREG":
+            return None
+        if any(modes.get(f"{pin}{side}MUX", f"{pin}{side}") != f"{pin}{side}" for pin in ("CLK", "OCE")):
+            return None
+        # A port without a clock that gets one here must not write
+        still = not isinstance(wires.get(f"CLK{side}", ["0"])[0], int) and wires.get(f"CE{side}", ["0"]) == ["0"]
+        if wires.get(f"CLK{side}") != clock and not still:
+            return None
     found: dict[str, str] = {}
     enables = set()
-    for pin in pins:
-        users = readers[connections[pin][0]] if pin in connections else []
+    for pin in (pin for side in sides for pin in OUTPUTS[side]):
+        users = readers[wires[pin][0]] if pin in wires else []
         if not users:
             continue
         name, port = users[0]
-        if len(users) > 1 or not name or cells[name]["type"] != FLIP_FLOP or port != "DI":
+        if len(users) > 1 or not name or port != "DI" or cells[name]["type"] != FLIP_FLOP:
             return None
-        parameters, wires = cells[name]["parameters"], cells[name]["connections"]
+        parameters, connections = cells[name]["parameters"], cells[name]["connections"]
         mux = str(parameters.get("CEMUX", "CE")).strip()
         if (
-            wires["CLK"] != connections[f"CLK{side}"]
+            connections["CLK"] != clock
             or parameters.get("CLKMUX", "CLK") != "CLK"
-            or wires.get("LSR", ["0"]) != ["0"]
+            or connections.get("LSR", ["0"]) != ["0"]
             or parameters.get("REGSET", "RESET") != "RESET"
             or mux not in ("1", "CE", "INV")
         ):
             return None
-        enables.add((mux, "1" if mux == "1" else wires["CE"][0]))
+        enables.add((mux, "1" if mux == "1" else connections["CE"][0]))
         found[pin] = name
     return (found, *enables.pop()) if len(enables) == 1 else None
 

@@ -23,7 +23,7 @@ class VitrailLayerNorm(VitrailOp):
     """Normalize each token over its channels.
 
     Input: (1, tokens, channels) of x_bits; output: z of 16 bits.
-    A token takes max(channels, 40) cycles.
+    A token takes max(channels, 17 + x_bits + clog2(channels)) cycles at most: the second where all its codes are equal.
     """
 
     attributes = {"tokens": ("i", True, 0), "channels": ("i", True, 0), "x_bits": ("i", True, 12)}
@@ -38,7 +38,8 @@ class VitrailLayerNorm(VitrailOp):
         return [layernorm(*inputs)]
 
     def get_exp_cycles(self) -> int:
-        return self.get("tokens") * max(self.get("channels"), 40)
+        channels = self.get("channels")
+        return self.get("tokens") * max(channels, 17 + self.get("x_bits") + (channels - 1).bit_length())
 
     def structure(self) -> UnitRtl:
         params = {"X_BITS": self.get("x_bits"), "C_MAX": self.get("channels"), "INIT_FILE": TABLE}

@@ -98,10 +98,14 @@ def test_layernorm_sustains_one_element_per_cycle(seeds, channels):
     assert design.run([token(x) for x in tokens], cwd=seeds).cycles <= 41 * channels + 42
 
 
-def test_layernorm_short_tokens_take_at_most_40_cycles(seeds):
+def test_layernorm_short_tokens_take_19_cycles_and_one_for_each_leading_zero_pair(seeds):
     design = Design.build("layernorm", params={"X_BITS": 12, "C_MAX": 64, "INIT_FILE": "seeds.hex"})
-    for channels in (1, 2, 7, 32):
-        assert design.run([token(np.arange(channels))] * 50, cwd=seeds).cycles <= 50 * 40 + 60
+    v_bits = 2 * (12 - 1 + 6)
+    for x in (np.array([2047, -2048]), np.array([1, -1]), np.array([300]), np.full(7, 5), np.arange(13)):
+        variance = int(x.size * (x * x).sum() - x.sum() ** 2)
+        pairs = min((v_bits - variance.bit_length()) // 2, v_bits // 2 - 1)
+        one, many = (design.run([token(x)] * count, cwd=seeds).cycles for count in (1, 51))
+        assert many - one == 50 * (19 + pairs), f"codes {x}, {pairs} leading pairs of zeros"
 
 
 def test_layernorm_protocol(seeds):

@@ -8,6 +8,19 @@ from synthesis.backends import yosys
 from synthesis.board import ROOT, unit_sources
 
 MVU = {"PE": 4, "SIMD": 8, "A_BITS": 8, "W_BITS": 4, "ACC_BITS": 16, "T_MAX": 1, "CHUNKS_MAX": 12, "DSP_ROWS": 0}
+# An mvu whose sizes are constants, as in a dataflow design
+FIXED = """
+module fixed (
+    input logic clk, rst, input logic [{simd} * {A_BITS} - 1:0] s_axis_tdata, input logic s_axis_tvalid,
+    output logic s_axis_tready, input logic [{words} * {W_BITS} - 1:0] s_axis_weight_tdata,
+    input logic s_axis_weight_tvalid, output logic s_axis_weight_tready,
+    output logic [{PE} * {ACC_BITS} - 1:0] m_axis_tdata, output logic m_axis_tvalid, input logic m_axis_tready
+);
+  mvu #({params}) mvu_i (
+      .cfg_chunks(16'd{CHUNKS_MAX}), .cfg_groups(16'd9), .cfg_tile(16'd{tile}), .cfg_tokens(16'd40), .*
+  );
+endmodule
+"""
 
 
 @pytest.mark.parametrize(
@@ -97,9 +110,11 @@ def test_estimate_is_near_to_synthesis(device, changes, tmp_path):
 
     target = cost.TARGETS[device]
     params = MVU | changes | (da_params(target) if "DA" in changes else {"DSP_SUMS": int(device == "xcup")})
-    made = yosys.synthesize(
-        unit_sources(["mvu"]), "mvu", tmp_path, cwd=ROOT, target=device, parameters=params | {"TARGET": target}
-    )
+    settings = ", ".join(f".{name}({value})" for name, value in (params | {"TARGET": target}).items())
+    words = params["PE"] * (4 if params.get("DA") else params["SIMD"])
+    top = tmp_path / "fixed.sv"
+    top.write_text(FIXED.format(params=settings, words=words, tile=params["T_MAX"], simd=params["SIMD"], **MVU))
+    made = yosys.synthesize([*unit_sources(["mvu"]), top], "fixed", tmp_path, cwd=ROOT, target=device)
     used, estimate = made.resources, cost.module_cost(device, "mvu", params)
     assert estimate.dsp == used["dsp"]
     assert estimate.bram == used["bram"] * (1 if device == "ecp5" else 2)

@@ -13,7 +13,7 @@ from sim.netlist import netlist_design
 from sim.verilate import Design, Job
 from synthesis.backends import yosys
 from synthesis.backends.ram_registers import absorb_output_registers
-from synthesis.board import ROOT
+from synthesis.board import ROOT, unit_sources
 
 CELLS = sorted((ROOT / "sim" / "cells").glob("*.sv"))
 SEED = 6
@@ -77,6 +77,8 @@ def test_words_and_latency_stay(tmp_path: Path) -> None:
     assert len(modes) == 4, modes
     assert sum("OUTREG" in sides for _, *sides in modes) == 3, modes
     assert (36, "OUTREG", "OUTREG") in modes
+    wide = next(cell["connections"] for cell in cells if cell["parameters"].get("DATA_WIDTH_B", "").endswith("100100"))
+    assert wide["CLKA"] == wide["CLKB"] and wide["OCEA"] == wide["OCEB"] and wide["CEA"] == ["0"]
     assert result.resources["ff"] == 2 + 9 + 9  # valid bits, the shared word's register and its sum
 
     addresses = np.r_[0, 511, 0, rng.integers(0, 512, 600)]
@@ -154,6 +156,56 @@ def test_other_registers_stay_outside(cell: str, kind: str, changes: dict[str, A
     before = deepcopy(module)
     assert absorb_output_registers(module) == 0
     assert module == before
+
+
+def wide_ram_and_register() -> dict[str, Any]:
+    """The same at 36 bits: the second bit is on port A's pins, and port A writes nothing."""
+    module = ram_and_register()
+    ram = module["cells"]["ram"]
+    ram["parameters"] |= {"DATA_WIDTH_A": "100100", "DATA_WIDTH_B": "100100"}
+    ram["connections"] |= {"DOA0": ram["connections"].pop("DOB1"), "CLKA": ["0"], "CEA": ["0"], "RSTA": ["0"]}
+    ram["port_directions"] |= {"DOA0": "output", "CLKA": "input", "CEA": "input", "RSTA": "input"}
+    return module
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_register_of_36_bits_goes_into_both_ports(written: bool) -> None:
+    module = wide_ram_and_register()
+    pins = module["cells"]["ram"]["connections"]
+    if written:
+        pins |= {"CLKA": [2], "CEA": [8]}
+    assert absorb_output_registers(module) == 2
+    modes = module["cells"]["ram"]["parameters"]
+    assert (modes["REGMODE_A"], modes["REGMODE_B"]) == ("OUTREG", "OUTREG")
+    assert (pins["CLKA"], pins["OCEA"], pins["CLKB"], pins["OCEB"]) == ([2], [5], [2], [5])
+    assert (pins["DOA0"], pins["DOB0"], pins["CEA"]) == ([21], [20], [8] if written else ["0"])
+
+
+@pytest.mark.parametrize("changes", [{"CLKA": [3]}, {"RSTA": [8]}, {"CEA": ["1"]}])
+def test_register_of_36_bits_stays_where_port_a_is_in_use(changes: dict[str, Any]) -> None:
+    module = wide_ram_and_register()
+    module["cells"]["ram"]["connections"] |= changes
+    assert absorb_output_registers(module) == 0
+
+
+@pytest.mark.yosys
+@pytest.mark.verilator
+@pytest.mark.parametrize("width", [9, 36])
+def test_fifo_netlist_keeps_every_beat(tmp_path: Path, width: int) -> None:
+    """A RAM that is written, read with one enable and registered with another."""
+    params = {"WIDTH": width, "DEPTH": 100}
+    result = yosys.synthesize(unit_sources(["fifo"]), "fifo", tmp_path, cwd=tmp_path, parameters=params)
+    cells = json.loads(result.netlist_json.read_text())["modules"]["fifo"]["cells"].values()
+    rams = [cell["parameters"] for cell in cells if cell["type"] == "DP16KD"]
+    assert len(rams) == 1 and "OUTREG" in (rams[0]["REGMODE_A"], rams[0]["REGMODE_B"])
+    words = [int(word) for word in np.random.default_rng(SEED).integers(0, 1 << width, 500)]
+    netlists = [
+        Design.build("fifo", sources=[*CELLS, result.netlist_verilog]),
+        netlist_design(result.netlist_json, "fifo"),
+    ]
+    for design in netlists:
+        for stall in (0, {"s_axis": 60}, {"m_axis": 60}, 50):
+            design.run([Job({"s_axis": words}, {"m_axis": words})], stall=stall, seed=SEED)
 
 
 def test_word_that_leaves_the_module_stays() -> None:

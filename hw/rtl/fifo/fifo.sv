@@ -53,7 +53,7 @@ module fifo #(
     assign s_axis_tready = ready_q;
     assign m_axis_tvalid = out_valid_q;
 
-    // Whether one more or one less fills or empties it is known before the handshakes, which come late
+    // From the count alone, ahead of the handshakes, which come late
     wire one_left = count_q == COUNT_BITS'(WORDS - 1);
     wire one_inside = count_q == COUNT_BITS'(1);
     always_ff @(posedge clk) begin
@@ -64,6 +64,7 @@ module fifo #(
         wr_addr_q <= '0;
         rd_addr_q <= '0;
       end else begin
+        // not ready: full, or empty just after reset; filled_q is count_q != 0
         ready_q  <= ready_q ? !(one_left && push && !fetch) : fetch || !filled_q;
         filled_q <= filled_q ? !(one_inside && fetch && !push) : push;
         count_q  <= count_q + {{COUNT_BITS - 1{fetch && !push}}, fetch != push};

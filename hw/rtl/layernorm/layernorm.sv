@@ -3,10 +3,10 @@
 //   S1 = sum x, S2 = sum x*x, V = C*S2 - S1*S1, z = clip(round((C*x - S1) * rsqrt(V)), 16 bits), 10 fraction bits
 //   rsqrt: V shifted left by pairs to a mantissa of 16 bits, seed from a table, one Newton step; all as in the golden model.
 // Rounding : half toward +inf.
-// Latency  : from the last code of a token 23 + p clk cycles, p leading zero bit pairs of V, at most X_BITS+clog2(C_MAX)-2;
+// Latency  : from the last code of a token 22 + p clk cycles, p leading zero bit pairs of V, at most X_BITS+clog2(C_MAX)-2;
 //            one more when C_MAX * 2^(X_BITS-1) is 2^18 or more.
-// Throughput: 1 beat per cycle: while a token is normalized the next one is summed. A token takes at least 20 + p cycles
-//            (36 for equal codes, 12 bits, 64 channels). Back pressure: full.
+// Throughput: 1 beat per cycle: while a token is normalized the next one is summed. A token takes at least 19 + p cycles
+//            (35 for equal codes, 12 bits, 64 channels). Back pressure: full.
 // Job      : one token; cfg_channels is sampled with its first beat.
 // Resources: multipliers x*x, S1*S1, one for the Newton step, n*r, and with a run-time size C*S2 and C*x;
 //            block RAM for the token buffer and for the table. ECP5, 12 bits, size fixed in synthesis: 64 channels 486 LUT
@@ -146,7 +146,7 @@ module layernorm #(
   localparam int unsigned PRODUCT_CYCLES = S1_BITS > 18 && S1_MAG_BITS > 18 ? 4 : 3;
   logic [PRODUCT_CYCLES-1:0] products_q;              // a one walks to the top while C*S2 and S1*S1 are made
   logic shifting_q, done_q;
-  logic [8:0] step_q;                                 // one-hot sequence after the normalization
+  logic [7:0] step_q;                                 // one-hot sequence after the normalization
   // C*S2 in two parts that fit a multiplier up to 18 bits of C and 36 bits of S2
   logic [S2_BITS-1:0] token_s2_q;
   logic [V_BITS-1:0] s2_low_q, s2_high_q;
@@ -194,14 +194,14 @@ module layernorm #(
       j_q <= j_q - 1'b1;
       more_q <= j_q != J_BITS'(1);
     end
-    seed_word_q <= seeds[seed_index];                 // step 0
-    seed_q <= seed_word_q;                            // a register of the block RAM
-    if (step_q[2]) r0_q <= seed_q;
-    // products (step 3, 5, 7): m*r0, t*r0, (3*2^15-u)*r0; no enable and no reset: a register of the multiplier
-    factor_q  <= ({17{step_q[2]}} & 17'(mantissa)) | ({17{step_q[4]}} & 17'(product_q[16:1]))
-               | ({17{step_q[6]}} & (17'(3 << 15) - product_q[16:0]));
+    seed_word_q <= seeds[seed_index];
+    seed_q <= seed_word_q;                            // in the block RAM's register
+    if (step_q[1]) r0_q <= seed_q;
+    // products (step 2, 4, 6): m*r0, t*r0, (3*2^15-u)*r0; no enable and no reset: a register of the multiplier
+    factor_q  <= ({17{step_q[1]}} & 17'(mantissa)) | ({17{step_q[3]}} & 17'(product_q[16:1]))
+               | ({17{step_q[5]}} & (17'(3 << 15) - product_q[16:0]));
     product_q <= 18'((33'(factor_q) * 33'(r0_q)) >> 15);
-    if (step_q[8]) r_q <= product_q[17] ? '1 : product_q[16:1];
+    if (step_q[7]) r_q <= product_q[17] ? '1 : product_q[16:1];
     if (rst) begin
       products_q <= '0;
       shifting_q <= 1'b0;
@@ -210,8 +210,8 @@ module layernorm #(
     end else begin
       products_q <= {products_q[PRODUCT_CYCLES-2:0], sums_valid_q};
       shifting_q <= products_q[PRODUCT_CYCLES-1] || (shifting_q && shift);
-      step_q     <= {step_q[7:0], shifting_q && !shift};
-      done_q     <= step_q[3] || (done_q && !take);  // the first element needs r_q five cycles after take
+      step_q     <= {step_q[6:0], shifting_q && !shift};
+      done_q     <= step_q[2] || (done_q && !take);  // the first element needs r_q five cycles after take
     end
   end
 

@@ -124,7 +124,7 @@ module softmax #(
       sum_max_q    <= row_max_q;
     end else sum_left_q <= sum_left_q - 1'b1;
     score_word_q <= scores[score_read_q];
-    score_q <= score_word_q;                         // a register of the block RAM
+    score_q <= score_word_q;                         // in the block RAM's register
     index_q <= sum_max_q - score_q;
     word_q  <= exponential[index_q];
     exp_q   <= word_q;
