@@ -127,22 +127,28 @@ def _factor_registers(
         name = driver.get(bit)
         if name is None:
             return None
-        flip_flop = cells[name]
-        parameters, connections = flip_flop["parameters"], flip_flop["connections"]
-        if (
-            connections.get("LSR", ["0"]) != ["0"]
-            or parameters.get("CLKMUX", "CLK") != "CLK"
-            or "DI" not in connections
-        ):
+        pins = plain_register(cells[name])
+        if pins is None or pins[1] == "INV" or "DI" not in cells[name]["connections"]:
             return None
-        mux = str(parameters.get("CEMUX", "CE")).strip()
-        if mux not in ("1", "CE"):
-            return None
-        controls.add((connections["CLK"][0], "1" if mux == "1" else connections["CE"][0]))
+        clock, _, enable = pins
+        controls.add((clock, enable))
         found[port] = name
     if len(controls) > 1:
         return None
     return found, controls.pop() if controls else None
+
+
+def plain_register(flip_flop: dict[str, Any]) -> tuple[Any, str, Any] | None:
+    """Return clock net, CEMUX and enable net or "1" of a TRELLIS_FF on the rising edge, None where it has a reset."""
+    parameters, connections = flip_flop["parameters"], flip_flop["connections"]
+    mux = str(parameters.get("CEMUX", "CE")).strip()
+    if (
+        connections.get("LSR", ["0"]) != ["0"]
+        or parameters.get("CLKMUX", "CLK") != "CLK"
+        or mux not in ("1", "CE", "INV")
+    ):
+        return None
+    return connections["CLK"][0], mux, "1" if mux == "1" else connections["CE"][0]
 
 
 def _all_bits(module: dict[str, Any]) -> list[list[Any]]:

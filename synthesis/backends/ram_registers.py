@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from synthesis.backends.dsp_registers import plain_register
+
 RAM, FLIP_FLOP = "DP16KD", "TRELLIS_FF"
 OUTPUTS = {side: [f"DO{side}{bit}" for bit in range(18)] for side in "AB"}
 
@@ -83,17 +85,10 @@ def _registers(
         name, port = users[0]
         if len(users) > 1 or not name or port != "DI" or cells[name]["type"] != FLIP_FLOP:
             return None
-        parameters, connections = cells[name]["parameters"], cells[name]["connections"]
-        mux = str(parameters.get("CEMUX", "CE")).strip()
-        if (
-            connections["CLK"] != clock
-            or parameters.get("CLKMUX", "CLK") != "CLK"
-            or connections.get("LSR", ["0"]) != ["0"]
-            or parameters.get("REGSET", "RESET") != "RESET"
-            or mux not in ("1", "CE", "INV")
-        ):
+        controls = plain_register(cells[name])
+        if controls is None or [controls[0]] != clock or cells[name]["parameters"].get("REGSET", "RESET") != "RESET":
             return None
-        enables.add((mux, "1" if mux == "1" else connections["CE"][0]))
+        enables.add(controls[1:])
         found[pin] = name
     return (found, *enables.pop()) if len(enables) == 1 else None
 
