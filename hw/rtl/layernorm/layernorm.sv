@@ -9,8 +9,8 @@
 //            (35 for equal codes, 12 bits, 64 channels). Back pressure: full.
 // Job      : one token; cfg_channels is sampled with its first beat.
 // Resources: multipliers x*x, S1*S1, one for the Newton step, n*r, and with a run-time size C*S2 and C*x;
-//            block RAM for the token buffer and for the table. ECP5, 12 bits, size fixed in synthesis: 64 channels 486 LUT
-//            (carries included), 553 FF, 4 MULT18X18D, 2 EBR; 96 channels 540 LUT, 524 FF, 8 MULT18X18D, 2 EBR.
+//            block RAM for the token buffer and for the table. ECP5, 12 bits, size fixed in synthesis: 64 channels 504 LUT
+//            (carries included), 589 FF, 4 MULT18X18D, 2 EBR; 96 channels 558 LUT, 560 FF, 8 MULT18X18D, 2 EBR.
 // Golden   : sim/golden/layernorm.py::layernorm       Test: tests/hw/test_layernorm.py
 `default_nettype none
 module layernorm #(

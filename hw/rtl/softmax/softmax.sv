@@ -11,7 +11,7 @@
 // Table    : 256 words of 12 bits, INIT_FILE or the write port between two jobs; word 0 is above 2048 (it is 4095 in
 //            sim.golden.softmax.exp_table), so that the reciprocal has 17 bits.
 // Resources: one multiplier of 12 x 17 bits, block RAM for the table, the scores and the exponentials (3 rows each),
-//            a divider of one bit a cycle. ECP5, L = 17: 193 LUT4 (carries included), 218 FF, 1 MULT18X18D, 3 EBR.
+//            a divider of one bit a cycle. ECP5, L = 17: 193 LUT4 (carries included), 180 FF, 1 MULT18X18D, 3 EBR.
 // Golden   : sim/golden/softmax.py::softmax       Test: tests/hw/test_softmax.py
 `default_nettype none
 module softmax #(
