@@ -35,7 +35,8 @@ ops = load_finn()
 FOLDER = ROOT / "build" / "calibrate"
 FAMILY_NAMES = {"ecp5": "ECP5", "xcup": "UltraScale+"}
 BACKENDS = [
-    ROOT / "synthesis" / "backends" / f"{name}.py" for name in ("yosys", "carry_ends", "dsp_registers", "ram_registers")
+    ROOT / "synthesis" / "backends" / f"{name}.py"
+    for name in ("yosys", "ecp5_netlist", "carry_ends", "dsp_registers", "ram_registers")
 ]
 FIGURES = ("lut", "ff", "dsp", "bram")
 SMALL = 50  # cells: smaller ops count as this large in relative errors

@@ -126,7 +126,8 @@ class Part:
 
         Memories up to `most` words are LUT RAM, deeper ones than a block RAM have a multiplexer in between.
         """
-        return -width if self.device == "ecp5" and most < depth <= block_shape(width, depth)[0] else 0
+        absorbs = self.device == "ecp5" and memory_blocks(width, depth, most) and not block_mux(width, depth)
+        return -width if absorbs else 0
 
     def late(self, numbers: int, more: int) -> int:
         """Registers behind a tree of `numbers` (and `more` levels before it) until the lanes' common latency."""

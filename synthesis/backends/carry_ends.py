@@ -12,6 +12,8 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
+from synthesis.backends.ecp5_netlist import readers
+
 
 def free_carry_ends(netlist: dict[str, Any]) -> tuple[int, int]:
     """Disconnect the carry outputs that nothing reads and the constant carry inputs that no sum needs.
@@ -22,11 +24,7 @@ def free_carry_ends(netlist: dict[str, Any]) -> tuple[int, int]:
     Returns:
         Number of outputs and of inputs that were disconnected.
     """
-    read: set[int | str] = {bit for port in netlist["ports"].values() for bit in port["bits"]}
-    for cell in netlist["cells"].values():
-        for port, bits in cell["connections"].items():
-            if cell["port_directions"][port] != "output":
-                read.update(bits)
+    read = set(readers(netlist))
     outputs = inputs = 0
     for cell in netlist["cells"].values():
         if cell["type"] != "CCU2C":

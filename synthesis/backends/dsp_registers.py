@@ -12,8 +12,9 @@ Both keep the function and the latency.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
+
+from synthesis.backends.ecp5_netlist import plain_register, readers
 
 MULTIPLIER, FLIP_FLOP = "MULT18X18D", "TRELLIS_FF"
 FACTORS = {"A": [f"A{bit}" for bit in range(18)], "B": [f"B{bit}" for bit in range(18)]}
@@ -76,10 +77,7 @@ def _absorb_input_registers(module: dict[str, Any]) -> int:
     driver = {
         cell["connections"]["Q"][0]: name for name, cell in cells.items() if cell["type"] == FLIP_FLOP
     }  # net -> flip-flop
-    readers: dict[Any, int] = defaultdict(int)
-    for bits in _read_bits(module):
-        for bit in bits:
-            readers[bit] += 1
+    uses = {bit: len(users) for bit, users in readers(module).items()}
     count = 0
     for cell in cells.values():
         parameters = cell["parameters"]
@@ -97,7 +95,7 @@ def _absorb_input_registers(module: dict[str, Any]) -> int:
             # a constant factor is loaded together with the other one
             flip_flops, (clock, enable) = found[0], found[1] or controls[0]
             for port, flip_flop in flip_flops.items():
-                readers[cell["connections"][port][0]] -= 1
+                uses[cell["connections"][port][0]] -= 1
                 cell["connections"][port] = cells[flip_flop]["connections"]["DI"]
             cell["connections"] |= {"CLK0": [clock], f"CE{index}": [enable], "RST0": ["0"]}
             cell["port_directions"] |= {"CLK0": "input", f"CE{index}": "input", "RST0": "input"}
@@ -106,7 +104,7 @@ def _absorb_input_registers(module: dict[str, Any]) -> int:
             }  # fmt: skip
         count += 1
     for net, name in driver.items():
-        if readers[net] == 0:
+        if uses.get(net, 0) == 0:
             del cells[name]
     return count
 
@@ -138,31 +136,7 @@ def _factor_registers(
     return found, controls.pop() if controls else None
 
 
-def plain_register(flip_flop: dict[str, Any]) -> tuple[Any, str, Any] | None:
-    """Return clock net, CEMUX and enable net or "1" of a TRELLIS_FF on the rising edge, None where it has a reset."""
-    parameters, connections = flip_flop["parameters"], flip_flop["connections"]
-    mux = str(parameters.get("CEMUX", "CE")).strip()
-    if (
-        connections.get("LSR", ["0"]) != ["0"]
-        or parameters.get("CLKMUX", "CLK") != "CLK"
-        or mux not in ("1", "CE", "INV")
-    ):
-        return None
-    return connections["CLK"][0], mux, "1" if mux == "1" else connections["CE"][0]
-
-
 def _all_bits(module: dict[str, Any]) -> list[list[Any]]:
     """Return the bits of every connection, port and name."""
     bits = [bits for cell in module["cells"].values() for bits in cell["connections"].values()]
     return bits + [item["bits"] for kind in ("ports", "netnames") for item in module[kind].values()]
-
-
-def _read_bits(module: dict[str, Any]) -> list[list[Any]]:
-    """Return the bits that cells and ports of the module read."""
-    bits = [
-        cell["connections"][port]
-        for cell in module["cells"].values()
-        for port, direction in cell["port_directions"].items()
-        if direction != "output" and port in cell["connections"]
-    ]
-    return bits + [port["bits"] for port in module["ports"].values() if port["direction"] != "input"]

@@ -13,10 +13,9 @@ port B reads onto the pins of both. There both ports get one mode, clock and OCE
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 
-from synthesis.backends.dsp_registers import plain_register
+from synthesis.backends.ecp5_netlist import plain_register, readers
 
 RAM, FLIP_FLOP = "DP16KD", "TRELLIS_FF"
 OUTPUTS = {side: [f"DO{side}{bit}" for bit in range(18)] for side in "AB"}
@@ -32,29 +31,20 @@ def absorb_output_registers(module: dict[str, Any]) -> int:
         How many flip-flops went into block RAMs.
     """
     cells = module["cells"]
-    readers: dict[Any, list[tuple[str, str]]] = defaultdict(list)
-    for name, cell in cells.items():
-        for port, bits in cell["connections"].items():
-            if cell["port_directions"][port] != "output":
-                for bit in bits:
-                    readers[bit].append((name, port))
-    for name, port in module["ports"].items():
-        for bit in port["bits"]:
-            readers[bit].append(("", name))
-
+    read_by = readers(module)
     absorbed = 0
     for cell in [cell for cell in cells.values() if cell["type"] == RAM]:
-        wide = _number(cell, "DATA_WIDTH_B") == 36
+        wide = int(cell["parameters"].get("DATA_WIDTH_B", "10010"), 2) == 36
         for sides in ["BA"] if wide else ["A", "B"]:  # the port that reads, and the other one whose pins it takes along
-            found = _registers(cells, readers, cell, sides)
+            found = _registers(cells, read_by, cell, sides)
             if found is None:
                 continue
             flip_flops, mux, enable = found
             for pin, flip_flop in flip_flops.items():
                 cell["connections"][pin] = cells.pop(flip_flop)["connections"]["Q"]
             for side in sides:
-                inverted = "INV" if mux == "INV" else f"OCE{side}"
-                cell["parameters"] |= {f"REGMODE_{side}": "OUTREG", f"OCE{side}MUX": inverted}
+                oce_mux = "INV" if mux == "INV" else f"OCE{side}"
+                cell["parameters"] |= {f"REGMODE_{side}": "OUTREG", f"OCE{side}MUX": oce_mux}
                 cell["connections"] |= {f"OCE{side}": [enable], f"CLK{side}": cell["connections"][f"CLK{sides[0]}"]}
                 cell["port_directions"] |= {f"OCE{side}": "input", f"CLK{side}": "input"}
             absorbed += len(flip_flops)
@@ -62,7 +52,7 @@ def absorb_output_registers(module: dict[str, Any]) -> int:
 
 
 def _registers(
-    cells: dict[str, Any], readers: dict[Any, list[tuple[str, str]]], ram: dict[str, Any], sides: str
+    cells: dict[str, Any], read_by: dict[Any, list[tuple[str, str]]], ram: dict[str, Any], sides: str
 ) -> tuple[dict[str, str], str, Any] | None:
     """Return what can be the port's register: {output pin: flip-flop}, its CEMUX, its enable net or "1"; else None."""
     wires, modes = ram["connections"], ram["parameters"]
@@ -79,7 +69,7 @@ def _registers(
     found: dict[str, str] = {}
     enables = set()
     for pin in (pin for side in sides for pin in OUTPUTS[side]):
-        users = readers[wires[pin][0]] if pin in wires else []
+        users = read_by.get(wires[pin][0], []) if pin in wires else []
         if not users:
             continue
         name, port = users[0]
@@ -91,8 +81,3 @@ def _registers(
         enables.add(controls[1:])
         found[pin] = name
     return (found, *enables.pop()) if len(enables) == 1 else None
-
-
-def _number(cell: dict[str, Any], name: str) -> int:
-    value = cell["parameters"].get(name, 18)
-    return value if isinstance(value, int) else int(value, 2)

@@ -77,8 +77,8 @@ def test_words_and_latency_stay(tmp_path: Path) -> None:
     assert len(modes) == 4, modes
     assert sum("OUTREG" in sides for _, *sides in modes) == 3, modes
     assert (36, "OUTREG", "OUTREG") in modes
-    wide = next(cell["connections"] for cell in cells if cell["parameters"].get("DATA_WIDTH_B", "").endswith("100100"))
-    assert wide["CLKA"] == wide["CLKB"] and wide["OCEA"] == wide["OCEB"] and wide["CEA"] == ["0"]
+    pins = next(cell["connections"] for cell in cells if cell["parameters"].get("DATA_WIDTH_B", "").endswith("100100"))
+    assert pins["CLKA"] == pins["CLKB"] and pins["OCEA"] == pins["OCEB"] and pins["CEA"] == ["0"]
     assert result.resources["ff"] == 2 + 9 + 9  # valid bits, the shared word's register and its sum
 
     addresses = np.r_[0, 511, 0, rng.integers(0, 512, 600)]
