@@ -124,8 +124,10 @@ def draw_matmul(rng: Rng, target: int) -> tuple[dict[str, Any], list[np.ndarray]
 
 
 def draw_layernorm(rng: Rng, target: int) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """Any channels, residual stream of 8 to 16 bits."""
-    return {"tokens": 17, "channels": _log(rng, 24, 800), "x_bits": int(rng.integers(8, 17))}, []
+    """Any channels, or one or two powers of two, as the field's are; residual stream of 8 to 16 bits."""
+    high = int(rng.integers(5, 10))
+    channels = _pick(rng, _log(rng, 24, 800), 2**high | 2 ** int(rng.integers(high - 2, high + 1)))
+    return {"tokens": 17, "channels": channels, "x_bits": int(rng.integers(8, 17))}, []
 
 
 def draw_softmax(rng: Rng, target: int) -> tuple[dict[str, Any], list[np.ndarray]]:
@@ -200,7 +202,7 @@ DRAWS: dict[str, tuple[str, Draw, tuple[int, int]]] = {
     "mvu_da": ("VitrailMvu", draw_mvu_da, (45, 45)),
     "requant": ("VitrailRequant", draw_requant, (45, 36)),
     "matmul": ("VitrailMatmul", draw_matmul, (36, 18)),
-    "layernorm": ("VitrailLayerNorm", draw_layernorm, (15, 6)),
+    "layernorm": ("VitrailLayerNorm", draw_layernorm, (30, 12)),
     "softmax": ("VitrailSoftmax", draw_softmax, (12, 6)),
     "swu": ("VitrailSwu", draw_swu, (18, 9)),
     "embed": ("VitrailEmbed", draw_embed, (9, 6)),

@@ -42,7 +42,7 @@ class VitrailLayerNorm(VitrailOp):
         return self.get("tokens") * max(channels, 17 + self.get("x_bits") + (channels - 1).bit_length())
 
     def structure(self) -> UnitRtl:
-        params = {"X_BITS": self.get("x_bits"), "C_MAX": self.get("channels"), "INIT_FILE": TABLE}
+        params = {"X_BITS": self.get("x_bits"), "C_MAX": self.get("channels"), "C_FIXED": 1, "INIT_FILE": TABLE}
         ports = {"s_axis": "in0", "m_axis": "out0"}
         unit = Instance("layernorm", "", params, ports, {"cfg_channels": self.get("channels")})
         return UnitRtl([unit])

@@ -66,6 +66,20 @@ def test_layernorm_matches_golden(seeds, x_bits, c_max):
         design.run(jobs, cwd=seeds, stall={slow: 60}, seed=4, **OPTIONS)
 
 
+@pytest.mark.parametrize(
+    ("x_bits", "channels"), [(12, 64), (12, 96), (8, 24), (16, 640), (16, 2048), (10, 100), (12, 2), (12, 3)]
+)
+def test_layernorm_of_a_fixed_size_matches_golden(seeds, x_bits, channels):
+    """Sizes with one bit set, with two, with three (a multiplier again); 14, 18 and 20 or more bits of deviations."""
+    params = {"X_BITS": x_bits, "C_MAX": channels, "C_FIXED": 1, "INIT_FILE": "seeds.hex"}
+    design = Design.build("layernorm", params=params)
+    rng = np.random.default_rng(x_bits * 10000 + channels)
+    tokens = corners(channels, x_bits) + every_scale(channels, x_bits, rng)
+    jobs = [token(tokens[i]) for i in rng.permutation(len(tokens))]
+    design.run(jobs, cwd=seeds, **OPTIONS)
+    design.run(jobs, cwd=seeds, stall=50, seed=50, reset_at=700, **OPTIONS)
+
+
 def test_layernorm_uses_every_seed_and_every_shift(seeds):
     """Tokens of two channels, V = (a - b)**2, reach all 192 seeds; tokens of 64 channels reach every exponent k."""
     tokens = [np.array([0, d]) - (d + 1) // 2 for d in range(4096)]

@@ -8,9 +8,9 @@
 // Throughput: 1 beat per cycle: while a token is normalized the next one is summed. A token takes at least 19 + p cycles
 //            (35 for equal codes, 12 bits, 64 channels). Back pressure: full.
 // Job      : one token; cfg_channels is sampled with its first beat.
-// Resources: multipliers x*x, S1*S1, one for the Newton step, n*r, and with a run-time size C*S2 and C*x;
-//            block RAM for the token buffer and for the table. ECP5, 12 bits, size fixed in synthesis: 64 channels 504 LUT
-//            (carries included), 589 FF, 4 MULT18X18D, 2 EBR; 96 channels 558 LUT, 560 FF, 8 MULT18X18D, 2 EBR.
+// Resources: multipliers x*x, S1*S1, one for the Newton step, n*r, and C*S2 and C*x where these are no sums of two shifts;
+//            block RAM for the token buffer and for the table. ECP5, 12 bits, C_FIXED: 64 channels 506 LUT
+//            (carries included), 561 FF, 4 MULT18X18D, 2 EBR; 96 channels 637 LUT, 586 FF, 4 MULT18X18D, 2 EBR.
 // Golden   : sim/golden/layernorm.py::layernorm       Test: tests/hw/test_layernorm.py
 `default_nettype none
 module layernorm #(
@@ -18,12 +18,14 @@ module layernorm #(
     parameter int unsigned X_BITS = 12,
     // Largest number of channels, 2 to 2048
     parameter int unsigned C_MAX  = 64,
+    // All tokens have C_MAX channels
+    parameter bit C_FIXED = 1'b0,
     // Seeds of the reciprocal square root for $readmemh, 192 words of 16 bits (sim.golden.layernorm.rsqrt_table)
     parameter INIT_FILE = ""
 ) (
     input  wire logic              clk,
     input  wire logic              rst,
-    // Channels of a token, 1..C_MAX
+    // Channels of a token, 1..C_MAX (C_FIXED: C_MAX)
     input  wire logic [15:0]       cfg_channels,
     // Codes in, (token, channel)
     input  wire logic [X_BITS-1:0] s_axis_tdata,
@@ -48,6 +50,10 @@ module layernorm #(
   localparam int unsigned Z_BITS = 11 + (LOG_C + 1) / 2;
   // token buffer: one whole token, and the elements that arrive while its rsqrt is computed
   localparam int unsigned ADDR_BITS = $clog2(C_MAX + 64);
+  // A fixed number of channels that has one bit set, or two, multiplies by shifts
+  localparam bit BY_SHIFTS = C_FIXED && $countones(C_MAX) <= 2;
+  localparam int unsigned HIGH_ONE = $clog2(C_MAX + 1) - 1;
+  localparam int unsigned LOW_ONE = $clog2(C_MAX & (~C_MAX + 1));
   if (X_BITS < 8 || X_BITS > 16) begin : gen_check_x_bits
     $error("layernorm: X_BITS=%0d must be 8 to 16", X_BITS);
   end
@@ -75,8 +81,9 @@ module layernorm #(
   logic fetch_q;                                     // counted a cycle later: the enable it hangs on is a long path
   wire stats_free;                                   // the output stage has taken over the statistics
 
-  wire [COUNT_BITS-1:0] channels = start_q ? COUNT_BITS'(cfg_channels) : channels_q;
-  wire [COUNT_BITS-1:0] left = start_q ? COUNT_BITS'(cfg_channels) - 1'b1 : left_q;
+  wire [COUNT_BITS-1:0] first_channels = C_FIXED ? COUNT_BITS'(C_MAX) : COUNT_BITS'(cfg_channels);
+  wire [COUNT_BITS-1:0] channels = start_q ? first_channels : channels_q;
+  wire [COUNT_BITS-1:0] left = start_q ? first_channels - 1'b1 : left_q;
   wire last = left == '0;
   wire beat = s_axis_tvalid && s_axis_tready;
   assign s_axis_tready = !level_q[ADDR_BITS] && !(last && stats_busy_q);
@@ -87,7 +94,7 @@ module layernorm #(
       left_q               <= left - 1'b1;
       if (last) token_channels_q <= channels;
     end
-    if (beat && start_q) channels_q <= COUNT_BITS'(cfg_channels);
+    if (beat && start_q) channels_q <= first_channels;
     if (rst) begin
       start_q      <= 1'b1;
       stats_busy_q <= 1'b0;
@@ -147,14 +154,18 @@ module layernorm #(
   logic [PRODUCT_CYCLES-1:0] products_q;              // a one walks to the top while C*S2 and S1*S1 are made
   logic shifting_q, done_q;
   logic [7:0] step_q;                                 // one-hot sequence after the normalization
-  // C*S2 in two parts that fit a multiplier up to 18 bits of C and 36 bits of S2
   logic [S2_BITS-1:0] token_s2_q;
-  logic [V_BITS-1:0] s2_low_q, s2_high_q;
-  always_ff @(posedge clk) begin
-    if (sums_valid_q) token_s2_q <= s2_q;
-    s2_low_q      <= V_BITS'(token_channels_q) * V_BITS'(token_s2_q[17:0]);
-    s2_high_q     <= V_BITS'(token_channels_q) * V_BITS'(token_s2_q[S2_BITS-1:18]);
-    channels_s2_q <= s2_low_q + (s2_high_q << 18);
+  always_ff @(posedge clk) if (sums_valid_q) token_s2_q <= s2_q;
+  if (BY_SHIFTS) begin : gen_s2_shifts
+    wire [V_BITS-1:0] low = LOW_ONE < HIGH_ONE ? V_BITS'(token_s2_q) << LOW_ONE : '0;
+    always_ff @(posedge clk) channels_s2_q <= (V_BITS'(token_s2_q) << HIGH_ONE) + low;
+  end else begin : gen_s2_parts  // two parts that fit a multiplier up to 18 bits of C and 36 bits of S2
+    logic [V_BITS-1:0] low_q, high_q;
+    always_ff @(posedge clk) begin
+      low_q         <= V_BITS'(token_channels_q) * V_BITS'(token_s2_q[17:0]);
+      high_q        <= V_BITS'(token_channels_q) * V_BITS'(token_s2_q[S2_BITS-1:18]);
+      channels_s2_q <= low_q + (high_q << 18);
+    end
   end
   // S1*S1: of the signed number when it has 18 bits, else of its magnitude, in parts when that has more than 18 bits
   if (S1_BITS <= 18) begin : gen_signed
@@ -234,7 +245,14 @@ module layernorm #(
       .m_axis_tready
   );
   wire read_last = read_left_q == '0;
-  wire signed [N_BITS-1:0] scaled = $signed({1'b0, out_channels_q}) * x_out_q;
+  wire signed [N_BITS-1:0] scaled;
+  if (BY_SHIFTS) begin : gen_scaled_shifts
+    wire signed [N_BITS-1:0] low = LOW_ONE < HIGH_ONE ? N_BITS'(x_out_q) <<< LOW_ONE : '0;
+    assign scaled = (N_BITS'(x_out_q) <<< HIGH_ONE) + low;
+    wire unused = ^out_channels_q;
+  end else begin : gen_scaled_product
+    assign scaled = $signed({1'b0, out_channels_q}) * x_out_q;
+  end
   assign take  = done_q && advance && (!reading_q || read_last);
   assign fetch = reading_q && advance;
   assign stats_free = advance && product_valid_q && product_first_q;
@@ -253,6 +271,10 @@ module layernorm #(
     logic [LOW_BITS+R_BITS-1:0] low_q;
     if (LOW_BITS == 1) begin : gen_one_bit
       always_ff @(posedge clk) if (advance) low_q <= {1'b0, r_out_q & {R_BITS{n_q[0]}}};
+    end else if (LOW_BITS == 2) begin : gen_two_bits  // an adder is less than a multiplier block
+      wire [R_BITS-1:0] one = r_out_q & {R_BITS{n_q[0]}};
+      wire [R_BITS-1:0] two = r_out_q & {R_BITS{n_q[1]}};
+      always_ff @(posedge clk) if (advance) low_q <= (R_BITS + 2)'(one) + {1'b0, two, 1'b0};
     end else begin : gen_bits
       always_ff @(posedge clk) if (advance) low_q <= n_q[LOW_BITS-1:0] * r_out_q;
     end
@@ -336,5 +358,11 @@ module layernorm #(
       z_valid_q       <= coarse_valid_q;
     end
   end
+
+`ifndef SYNTHESIS
+  layernorm_cfg_in_range : assert property (@(posedge clk) disable iff (rst)
+      beat && start_q |-> cfg_channels >= 1 && 32'(cfg_channels) <= C_MAX && (!C_FIXED || 32'(cfg_channels) == C_MAX))
+  else $error("%m: cfg_channels=%0d out of range (C_MAX=%0d, C_FIXED=%0d)", cfg_channels, C_MAX, C_FIXED);
+`endif
 endmodule
 `default_nettype wire

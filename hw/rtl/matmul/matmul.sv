@@ -343,13 +343,13 @@ module matmul #(
   wire take_end = take && end_q[STAGES-1];
   // A sum waits until the one before it has left the output register
   if (STALL_REGISTER) begin : gen_stall_register
-    logic stall_q;
+    logic en_q;  // as it is: multiplier blocks take no inverted enable
     wire to_valid = en ? valid_q[STAGES-2] : valid_q[STAGES-1];
     wire to_end = en ? end_q[STAGES-2] : end_q[STAGES-1];
     always_ff @(posedge clk) begin
-      stall_q <= !rst && to_valid && to_end && (take_end || (m_axis_tvalid && !m_axis_tready));
+      en_q <= rst || !(to_valid && to_end && (take_end || (m_axis_tvalid && !m_axis_tready)));
     end
-    assign en = !stall_q;
+    assign en = en_q;
   end else begin : gen_stall
     assign en = !(valid_q[STAGES-1] && end_q[STAGES-1] && m_axis_tvalid && !m_axis_tready);
   end

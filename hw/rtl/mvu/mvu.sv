@@ -314,18 +314,18 @@ module mvu #(
     assign old = sum_q;
     // A sum waits until the one before it has left the output register
     if (STALL_REGISTER) begin : gen_stall_register
-      // Once for the lanes, which are many and far, and once for the sums and the units in front: in the other
-      // polarity, so that synthesis does not make one register of both
-      logic stall_q, go_q;
+      // Once for the lanes, which are many and far: as it is, since multiplier blocks take no inverted enable; and once for
+      // the sums and the units in front: in the other polarity, so that synthesis does not make one register of both
+      logic en_q, stall_q;
       wire to_valid = go ? valid_q[STAGES-2] : sum_valid;
       wire to_end = go ? end_q[STAGES-2] : sum_end;
       wire stall = to_valid && to_end && ((take && sum_end) || (m_axis_tvalid && !m_axis_tready));
       always_ff @(posedge clk) begin
+        en_q    <= rst || !stall;
         stall_q <= !rst && stall;
-        go_q    <= rst || !stall;
       end
-      assign en = !stall_q;
-      assign go = go_q;
+      assign en = en_q;
+      assign go = !stall_q;
     end else begin : gen_stall
       assign en = !(sum_valid && sum_end && m_axis_tvalid && !m_axis_tready);
       assign go = en;
