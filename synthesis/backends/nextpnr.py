@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """nextpnr back end: an ECP5 netlist to a bitstream whose clock the routed design is known to reach.
 
-The clock is chosen after routing. The netlist's PLL makes the board's target clock and nextpnr optimizes for it. From
+The clock is chosen after routing. The netlist's PLL makes the clock that the board's designs aim for, and nextpnr's
+router takes up again what is too slow for it (timing-driven rip-up: without it a detour of one wire often sets Fmax). From
 the Fmax it reports, the fastest of the board's clock_mhz_options that is not above Fmax is taken; the PLL's dividers in
 the text configuration are rewritten before ecppack. Nothing else depends on that clock: the UART runs on the
 oscillator. So no target needs a second run, and the timing is met at the clock that the PLL makes. Fmax moves by some
@@ -48,6 +49,7 @@ OPTIONS = (
     "static",
     "--router",
     "router2",
+    "--tmg-ripup",
     "--timing-allow-fail",
 )
 # What a placement leaves beside its config, under the names they get beside a bitstream
@@ -138,8 +140,8 @@ def pll_dividers(input_mhz: float, output_mhz: float) -> PllDividers:
 
 
 def pll_parameters(board: dict[str, Any], clock_mhz: float | None = None) -> dict[str, int]:
-    """Return the parameters of the board's top module that set its PLL to a clock (default: the board's target)."""
-    dividers = pll_dividers(board["oscillator_mhz"], clock_mhz or board["clock_mhz"])
+    """Return the parameters of the board's top module that set its PLL to a clock (default: what its designs aim for)."""
+    dividers = pll_dividers(board["oscillator_mhz"], clock_mhz or board["aim_mhz"])
     return {
         "PLL_INPUT_DIV": dividers.input_div,
         "PLL_FEEDBACK_DIV": dividers.feedback_div,
@@ -218,7 +220,7 @@ def place_and_route(
     """Place, route, choose the clock and pack the bitstream.
 
     Args:
-        netlist_json: Netlist for ECP5 with one PLL that makes the board's target clock.
+        netlist_json: Netlist for ECP5 with one PLL that makes the clock to aim for.
         board: Keys of board.yaml (synthesis.board.load_board).
         out_dir: Takes <name>.bit, <name>.config, timing.json, critical_path.txt and the logs.
         name: Name of the bitstream, without suffix.

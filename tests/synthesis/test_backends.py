@@ -242,7 +242,7 @@ def test_set_pll_writes_what_nextpnr_writes(board, routed: nextpnr.Routed, synth
     keep = {name: cell for name, cell in cells.items() if cell["type"] == "EHXPLLL"}
     assert len(keep) == 1
     config = routed.bitstream.with_suffix(".config").read_text()
-    target = nextpnr.pll_dividers(board["oscillator_mhz"], board["clock_mhz"])
+    target = nextpnr.pll_dividers(board["oscillator_mhz"], board["aim_mhz"])
     parameters = next(iter(keep.values()))["parameters"]
     for name, value in (
         ("CLKI_DIV", target.input_div),

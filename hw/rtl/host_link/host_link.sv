@@ -361,10 +361,11 @@ module host_link #(
     end
   end
 
-  // ---- frames out: one cycle to fetch a byte, then it waits for the host side ----
+  // ---- frames out: two cycles to fetch a byte, then it waits for the host side ----
   localparam int unsigned TX_BITS = $clog2(RESULT_BYTES + INFO_BYTES + 8);
   typedef enum logic [1:0] {
     TX_IDLE,
+    TX_READ,
     TX_FETCH,
     TX_SEND
   } tx_state_e;
@@ -382,7 +383,7 @@ module host_link #(
   logic                   tx_last;
   logic [            7:0] info_byte;
   logic [            7:0] result_byte;
-  logic [            7:0] payload_byte;
+  logic [            7:0] payload_q;
   logic [            7:0] tx_byte;
   logic [           31:0] khz_wide;
   logic [   CLASS_BITS:0] logit_index;
@@ -434,10 +435,9 @@ module host_link #(
         default: result_byte = cycles_q[31:24];
       endcase
     end
-    payload_byte = tx_error_q ? tx_code_q : tx_result_q ? result_byte : info_byte;
     if (tx_index_q == tx_length_q + TX_BITS'(6)) tx_byte = tx_crc_q[7:0];
     else if (tx_last) tx_byte = tx_crc_q[15:8];
-    else if (tx_index_q >= TX_BITS'(6)) tx_byte = payload_byte;
+    else if (tx_index_q >= TX_BITS'(6)) tx_byte = payload_q;
     else begin
       case (tx_index_q[2:0])
         3'd0: tx_byte = SYNC_A;
@@ -452,6 +452,7 @@ module host_link #(
 
   assign m_axis_tvalid = tx_q == TX_SEND;
   always_ff @(posedge clk) begin
+    payload_q <= tx_error_q ? tx_code_q : tx_result_q ? result_byte : info_byte;
     case (tx_q)
       TX_IDLE: begin
         tx_index_q   <= '0;
@@ -462,8 +463,9 @@ module host_link #(
         tx_code_q    <= reply_code_q;
         if (!reply_valid_q) tx_length_q <= TX_BITS'(RESULT_BYTES);
         else tx_length_q <= reply_error_q ? TX_BITS'(1) : TX_BITS'(INFO_BYTES);
-        if (reply_valid_q || cycles_done_q) tx_q <= TX_FETCH;
+        if (reply_valid_q || cycles_done_q) tx_q <= TX_READ;
       end
+      TX_READ: tx_q <= TX_FETCH;
       TX_FETCH: begin
         m_axis_tdata <= tx_byte;
         tx_q         <= TX_SEND;
@@ -475,7 +477,7 @@ module host_link #(
           // The sync bytes and the CRC itself are not part of the CRC
           if (tx_index_q < TX_BITS'(2)) tx_crc_q <= 16'hFFFF;
           else if (tx_index_q < tx_length_q + TX_BITS'(6)) tx_crc_q <= tx_crc_d;
-          tx_q <= tx_last ? TX_IDLE : TX_FETCH;
+          tx_q <= tx_last ? TX_IDLE : TX_READ;
         end
       end
     endcase
