@@ -299,6 +299,35 @@ def test_next_seed_follows_a_stall(board, netlist: Path, tmp_path: Path, monkeyp
     assert fake.seeds == [1, 2] and routed.seed == 2 and routed.placements == {1: None, 2: 81.0}
 
 
+def test_slower_clock_is_aimed_for_where_the_router_cannot_meet_one(
+    board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wires that are too slow stay as many at 100 MHz and become fewer, after 30 iterations, at 90."""
+    aimed = []
+
+    class Stalls(FakeNextpnr):
+        def __call__(self, command, log, cwd, what, progress=None, hint=""):
+            if "--json" in command:
+                cell = json.loads((cwd / command[command.index("--json") + 1]).read_text())["modules"]["top"]["cells"]
+                words = {name: int(value, 2) for name, value in cell["pll"]["parameters"].items()}
+                aimed.append(25 * words["CLKFB_DIV"] / words["CLKI_DIV"])
+                for iteration in range(1, 100):
+                    slow = 0 if aimed[-1] < 95 and iteration >= 30 else 7 + max(0, 5 - iteration)
+                    progress(1.0, f"Info:     iter={iteration} wires=4 overused=0 overuse=0 tmgfail={slow} archfail=NA")
+            return super().__call__(command, log, cwd, what, progress, hint)
+
+    netlist = tmp_path / "in.json"
+    values = {"CLKI_DIV": 1, "CLKFB_DIV": 4, "CLKOP_DIV": 6, "CLKOP_CPHASE": 3}
+    pll = {"type": "EHXPLLL", "parameters": {name: f"{value:032b}" for name, value in values.items()}}
+    netlist.write_text(json.dumps({"modules": {"top": {"cells": {"pll": pll}}}}))
+    monkeypatch.setattr(nextpnr, "run_tool", Stalls({1: 91.0}))
+    assert nextpnr.aims(board | {"aim_mhz": 100, "clock_mhz_options": [95, 90, 85, 80, 50]}) == [100, 90, 80, 50]
+    routed = nextpnr.place_and_route(netlist, board | {"aim_mhz": 100}, tmp_path / "out", "big")
+    assert aimed == [100, 90] and (routed.seed, routed.clock_mhz) == (1, 90.625)
+    with pytest.raises(ValueError, match="holds 0 PLLs"):
+        nextpnr.set_netlist_pll({"modules": {}}, nextpnr.pll_dividers(25, 80))
+
+
 def test_missed_timing_says_what_to_do(board, netlist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeNextpnr({1: 42.5, 2: 43.5})
     monkeypatch.setattr(nextpnr, "run_tool", fake)
