@@ -37,6 +37,8 @@ MVU_FOLDING = ("PE", "SIMD", "tile", "dsp_rows", "da")
 PAIRED = ("PE", "tile", "bias_bits")
 # Prices in LUTs of a multiplier block and of a block RAM that the search tries.
 PRICES = (0, 5, 10, 20, 40, 60, 80, 100, 120, 160, 200, 300, 500, 1000)
+# Image times below the first one that fits which the search tries, too
+NEAR_STEPS = 24
 RESOURCE_NAMES = {"lut": "LUT", "dsp": "DSP", "bram": "block RAM (18 kbit)"}
 # A FIFO that holds the beats of this many images, where a branch waits for the other one: a block of tiled units can
 # have more than two inside, and sizing should see the image time of the slowest unit.
@@ -376,13 +378,22 @@ class _Search:
         return self.excess(self.allocate(cycles)[1]) == 0
 
     def best_cycles(self) -> int:
-        """Shortest image time that fits; the longest one when none does."""
+        """Shortest image time that fits; the longest one when none does.
+
+        PRICES are few, so now and then none of them fits an image time while one fits a shorter one: the NEAR_STEPS
+        times below the one that bisection finds are tried, too.
+        """
         steps = sorted({o.cycles for options in self.options.values() for o in options if o.cycles > self.fixed_cycles})
         steps = [self.fixed_cycles, *steps]
         if "lut" not in self.possible or "dsp" not in self.possible:
             return steps[-1]
-        first = bisect.bisect_left(steps, True, key=self.fits)
-        return steps[min(first, len(steps) - 1)]
+        best = min(bisect.bisect_left(steps, True, key=self.fits), len(steps) - 1)
+        place = best - 1
+        while place >= max(0, best - NEAR_STEPS):
+            if self.fits(steps[place]):
+                best = place
+            place -= 1
+        return steps[best]
 
 
 def kind(inst: Any) -> str:

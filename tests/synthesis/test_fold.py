@@ -134,6 +134,24 @@ def test_dsp_lanes_alone_hold_every_row(fixed_model):
     assert all(inst.get_nodeattr("dsp_rows") == inst.get_nodeattr("PE") for inst in units(folded, "VitrailMvu"))
 
 
+@pytest.mark.parametrize(
+    ("fitting", "cycles"),
+    [
+        (range(40, 101), 40),
+        ([*range(60, 101), 45, 44, 38], 38),  # the prices miss 39 to 43 and 46 to 59
+        (range(10, 101), 10),
+        ([100], 100),
+        ([], 100),
+    ],
+)
+def test_best_cycles_looks_below_a_time_that_no_price_fits(monkeypatch, fitting, cycles):
+    space = object.__new__(fold._Search)
+    space.fixed_cycles, space.possible = 10, list(fold.RESOURCES)
+    space.options = {"mvu": [fold.Option(1, 1, 0, steps, fold.Cost()) for steps in range(1, 101)]}
+    monkeypatch.setattr(space, "fits", lambda steps: steps in fitting)
+    assert space.best_cycles() == cycles
+
+
 def test_dsp_lanes_alone_refuse_shift_add_rows(model):
     with pytest.raises(ValueError) as refused:
         fold.search(model, load_board("ulx3s_85f"), lanes="dsp")
