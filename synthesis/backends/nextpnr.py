@@ -462,6 +462,7 @@ class _Job:
                 break
             except AimStallError as stall:
                 stalls.append(str(stall))
+                log.rename(placement.file(f"nextpnr_{aim_mhz:g}.log"))
             except RouterStallError as stall:
                 return replace(placement, reached=f"{stall} with seed {seed}")
         else:

@@ -307,6 +307,7 @@ def test_slower_clock_is_aimed_for_where_the_router_cannot_meet_one(
 
     class Stalls(FakeNextpnr):
         def __call__(self, command, log, cwd, what, progress=None, hint=""):
+            log.write_text("")
             if "--json" in command:
                 cell = json.loads((cwd / command[command.index("--json") + 1]).read_text())["modules"]["top"]["cells"]
                 words = {name: int(value, 2) for name, value in cell["pll"]["parameters"].items()}
@@ -316,14 +317,15 @@ def test_slower_clock_is_aimed_for_where_the_router_cannot_meet_one(
                     progress(1.0, f"Info:     iter={iteration} wires=4 overused=0 overuse=0 tmgfail={slow} archfail=NA")
             return super().__call__(command, log, cwd, what, progress, hint)
 
-    netlist = tmp_path / "in.json"
+    netlist, kept = tmp_path / "in.json", tmp_path / "kept"
     values = {"CLKI_DIV": 1, "CLKFB_DIV": 4, "CLKOP_DIV": 6, "CLKOP_CPHASE": 3}
     pll = {"type": "EHXPLLL", "parameters": {name: f"{value:032b}" for name, value in values.items()}}
     netlist.write_text(json.dumps({"modules": {"top": {"cells": {"pll": pll}}}}))
     monkeypatch.setattr(nextpnr, "run_tool", Stalls({1: 91.0}))
     assert nextpnr.aims(board | {"aim_mhz": 100, "clock_mhz_options": [95, 90, 85, 80, 50]}) == [100, 90, 80, 50]
-    routed = nextpnr.place_and_route(netlist, board | {"aim_mhz": 100}, tmp_path / "out", "big")
+    routed = nextpnr.place_and_route(netlist, board | {"aim_mhz": 100}, tmp_path / "out", "big", kept=kept)
     assert aimed == [100, 90] and (routed.seed, routed.clock_mhz) == (1, 90.625)
+    assert sorted(path.name for path in kept.glob("*/*.log")) == ["seed1.nextpnr.log", "seed1.nextpnr_100.log"]
     with pytest.raises(ValueError, match="holds 0 PLLs"):
         nextpnr.set_netlist_pll({"modules": {}}, nextpnr.pll_dividers(25, 80))
 
