@@ -43,9 +43,10 @@ VCO_PREFERRED_MHZ = 600.0
 DEVICES = {"LFE5U-12F": "--12k", "LFE5U-25F": "--25k", "LFE5U-45F": "--45k", "LFE5U-85F": "--85k"}
 # Routing is given up when so many wires are in conflict at this iteration
 STALL_ITERATION, STALL_WIRES = 25, 500
-# A clock to aim for is given up when the wires that miss it have not become fewer for so many iterations, and the next
-# one is slower by at least this share
-AIM_ITERATIONS, AIM_STEP = 40, 0.1
+# A clock to aim for is given up when the wires that miss it have not become fewer for so many iterations
+AIM_ITERATIONS = 40
+# The next one is slower by at least this share, where up to so many wires miss it (one path has some)
+AIM_STEPS = ((20, 0.03), (200, 0.05), (math.inf, 0.1))
 # Options of every placement
 OPTIONS = (
     "--detailed-timing-report",
@@ -70,7 +71,11 @@ class RouterStallError(RuntimeError):
 
 
 class AimStallError(RouterStallError):
-    """The router cannot meet the clock that is aimed for; the message says by how many wires."""
+    """The router cannot meet the clock that is aimed for: so many wires are too slow."""
+
+    def __init__(self, aim_mhz: float, wires: int) -> None:
+        super().__init__(f"no route for {aim_mhz:g} MHz ({wires} wires too slow)")
+        self.wires = wires
 
 
 class _StoppedError(RuntimeError):
@@ -203,12 +208,10 @@ def choose_clock(fmax_mhz: float, options: Sequence[float]) -> float | None:
     return max((clock for clock in options if clock <= fmax_mhz), default=None)
 
 
-def aims(board: dict[str, Any]) -> list[float]:
-    """Return the clocks in MHz to aim for, one after the other: aim_mhz, then options each slower by AIM_STEP."""
-    found = [float(board["aim_mhz"])]
-    while (slower := choose_clock(found[-1] * (1 - AIM_STEP), board["clock_mhz_options"])) is not None:
-        found.append(float(slower))
-    return found
+def next_aim(aim_mhz: float, wires: int, options: Sequence[float]) -> float | None:
+    """Return the clock in MHz to aim for where so many wires are too slow for another one; None below all options."""
+    step = next(share for most, share in AIM_STEPS if wires <= most)
+    return choose_clock(aim_mhz * (1 - step), options)
 
 
 def nextpnr_command() -> list[str]:
@@ -448,7 +451,8 @@ class _Job:
         placement = _Placement(self.folder, seed, None, "", 0.0)
         log, start = placement.file("nextpnr.log"), time.monotonic()
         stalls: list[str] = []
-        for aim_mhz in aims(self.board):
+        aim_mhz: float | None = self.board["aim_mhz"]
+        while aim_mhz is not None:
             netlist = self.netlist_for(aim_mhz) if stalls else self.netlist
             command = [
                 *nextpnr_command(),
@@ -463,6 +467,7 @@ class _Job:
             except AimStallError as stall:
                 stalls.append(str(stall))
                 log.rename(placement.file(f"nextpnr_{aim_mhz:g}.log"))
+                aim_mhz = next_aim(aim_mhz, stall.wires, self.board["clock_mhz_options"])
             except RouterStallError as stall:
                 return replace(placement, reached=f"{stall} with seed {seed}")
         else:
@@ -490,7 +495,7 @@ def stop_at_stall(progress: Progress, aim_mhz: float) -> Progress:
     Wires that are too slow went from 148 to none in 45 iterations in a design of 23,000 LUT; where the aim was too
     high, 241 at iteration 100 were as few as there would be, and 255 were left at iteration 510.
     """
-    fewest, fewest_at = math.inf, 0
+    fewest, fewest_at = sys.maxsize, 0
 
     def watch(seconds: float, line: str) -> None:
         nonlocal fewest, fewest_at
@@ -504,7 +509,7 @@ def stop_at_stall(progress: Progress, aim_mhz: float) -> Progress:
         if slow < fewest:
             fewest, fewest_at = slow, iteration
         elif iteration - fewest_at >= AIM_ITERATIONS and slow > 0:
-            raise AimStallError(f"no route for {aim_mhz:g} MHz ({slow} wires too slow after {iteration} iterations)")
+            raise AimStallError(aim_mhz, fewest)
 
     return watch
 
