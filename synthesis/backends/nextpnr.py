@@ -506,10 +506,10 @@ def stop_at_stall(progress: Progress, aim_mhz: float) -> Progress:
         iteration, overused, slow = int(found[1]), int(found[2]), int(found[3] or 0)
         if iteration >= STALL_ITERATION and overused > STALL_WIRES:
             raise RouterStallError(f"no route ({overused} wires in conflict after {iteration} iterations)")
-        if slow < fewest:
-            fewest, fewest_at = slow, iteration
-        elif iteration - fewest_at >= AIM_ITERATIONS and slow > 0:
-            raise AimStallError(aim_mhz, fewest)
+        if slow == 0 or slow < fewest:  # none once does not mean none at the end: wires in conflict still move
+            fewest, fewest_at = min(slow, fewest), iteration
+        elif iteration - fewest_at >= AIM_ITERATIONS:
+            raise AimStallError(aim_mhz, slow)
 
     return watch
 
