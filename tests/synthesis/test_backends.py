@@ -191,7 +191,7 @@ def test_set_pll_wants_one_pll() -> None:
 
 
 def test_router_that_stalls_is_stopped() -> None:
-    watch = nextpnr.stop_at_stall(lambda seconds, line: None)
+    watch = nextpnr.stop_at_stall(lambda seconds, line: None, 100)
     watch(1.0, "Info: iter=52 steplen=0.6 a=27.8 penalty=[0.00]")  # the placer's
     watch(1.0, "Info:     iter=24 wires=469345 overused=1112 overuse=1200 archfail=NA")
     watch(1.0, "Info:     iter=60 wires=469345 overused=2 overuse=2 archfail=NA")
