@@ -90,6 +90,15 @@ class PllDividers:
     feedback_div: int
     output_div: int
 
+    def parameters(self) -> dict[str, int]:
+        """Parameters of the EHXPLLL."""
+        return {
+            "CLKI_DIV": self.input_div,
+            "CLKFB_DIV": self.feedback_div,
+            "CLKOP_DIV": self.output_div,
+            "CLKOP_CPHASE": self.output_div // 2,
+        }
+
 
 @dataclass(frozen=True)
 class Routed:
@@ -155,9 +164,9 @@ def pll_dividers(input_mhz: float, output_mhz: float) -> PllDividers:
     return best[2]
 
 
-def pll_parameters(board: dict[str, Any], clock_mhz: float | None = None) -> dict[str, int]:
-    """Return the parameters of the board's top module that set its PLL to a clock (default: aim_mhz)."""
-    dividers = pll_dividers(board["oscillator_mhz"], clock_mhz or board["aim_mhz"])
+def pll_parameters(board: dict[str, Any]) -> dict[str, int]:
+    """Return the parameters of the board's top module that set its PLL to aim_mhz."""
+    dividers = pll_dividers(board["oscillator_mhz"], board["aim_mhz"])
     return {
         "PLL_INPUT_DIV": dividers.input_div,
         "PLL_FEEDBACK_DIV": dividers.feedback_div,
@@ -175,13 +184,7 @@ def set_netlist_pll(netlist: dict[str, Any], dividers: PllDividers) -> None:
     plls = [cell for cell in cells if cell["type"] == "EHXPLLL"]
     if len(plls) != 1:
         raise ValueError(f"netlist holds {len(plls)} PLLs, expected one")
-    words = {
-        "CLKI_DIV": dividers.input_div,
-        "CLKFB_DIV": dividers.feedback_div,
-        "CLKOP_DIV": dividers.output_div,
-        "CLKOP_CPHASE": dividers.output_div // 2,
-    }
-    plls[0]["parameters"] |= {name: f"{value:032b}" for name, value in words.items()}
+    plls[0]["parameters"] |= {name: f"{value:032b}" for name, value in dividers.parameters().items()}
 
 
 def set_pll(config: str, dividers: PllDividers) -> str:
@@ -190,13 +193,8 @@ def set_pll(config: str, dividers: PllDividers) -> str:
     Raises:
         ValueError: the configuration does not hold exactly one PLL.
     """
-    words = {
-        "CLKI_DIV": dividers.input_div - 1,
-        "CLKFB_DIV": dividers.feedback_div - 1,
-        "CLKOP_DIV": dividers.output_div - 1,
-        "CLKOP_CPHASE": dividers.output_div // 2,
-    }
-    for name, value in words.items():
+    for name, parameter in dividers.parameters().items():
+        value = parameter if name == "CLKOP_CPHASE" else parameter - 1  # a divider is written less one
         config, count = re.subn(rf"^word: {name} [01]{{7}}$", f"word: {name} {value:07b}", config, flags=re.MULTILINE)
         if count != 1:
             raise ValueError(f"text configuration holds {count} words {name}, expected those of one PLL")
@@ -507,7 +505,7 @@ def stop_at_stall(progress: Progress, aim_mhz: float) -> Progress:
         if iteration >= STALL_ITERATION and overused > STALL_WIRES:
             raise RouterStallError(f"no route ({overused} wires in conflict after {iteration} iterations)")
         if slow == 0 or slow < fewest:  # none once does not mean none at the end: wires in conflict still move
-            fewest, fewest_at = min(slow, fewest), iteration
+            fewest, fewest_at = slow, iteration
         elif iteration - fewest_at >= AIM_ITERATIONS:
             raise AimStallError(aim_mhz, slow)
 
