@@ -54,6 +54,9 @@ module layernorm #(
   localparam bit BY_SHIFTS = C_FIXED && $countones(C_MAX) <= 2;
   localparam int unsigned HIGH_ONE = $clog2(C_MAX + 1) - 1;
   localparam int unsigned LOW_ONE = $clog2(C_MAX & (~C_MAX + 1));
+  function automatic logic [V_BITS-1:0] times_channels(input logic [V_BITS-1:0] value);
+    return (value << HIGH_ONE) + (LOW_ONE < HIGH_ONE ? value << LOW_ONE : '0);
+  endfunction
   if (X_BITS < 8 || X_BITS > 16) begin : gen_check_x_bits
     $error("layernorm: X_BITS=%0d must be 8 to 16", X_BITS);
   end
@@ -157,8 +160,7 @@ module layernorm #(
   logic [S2_BITS-1:0] token_s2_q;
   always_ff @(posedge clk) if (sums_valid_q) token_s2_q <= s2_q;
   if (BY_SHIFTS) begin : gen_s2_shifts
-    wire [V_BITS-1:0] low = LOW_ONE < HIGH_ONE ? V_BITS'(token_s2_q) << LOW_ONE : '0;
-    always_ff @(posedge clk) channels_s2_q <= (V_BITS'(token_s2_q) << HIGH_ONE) + low;
+    always_ff @(posedge clk) channels_s2_q <= times_channels(V_BITS'(token_s2_q));
   end else begin : gen_s2_parts  // two parts that fit a multiplier up to 18 bits of C and 36 bits of S2
     logic [V_BITS-1:0] low_q, high_q;
     always_ff @(posedge clk) begin
@@ -247,8 +249,7 @@ module layernorm #(
   wire read_last = read_left_q == '0;
   wire signed [N_BITS-1:0] scaled;
   if (BY_SHIFTS) begin : gen_scaled_shifts
-    wire signed [N_BITS-1:0] low = LOW_ONE < HIGH_ONE ? N_BITS'(x_out_q) <<< LOW_ONE : '0;
-    assign scaled = (N_BITS'(x_out_q) <<< HIGH_ONE) + low;
+    assign scaled = N_BITS'(times_channels(V_BITS'(x_out_q)));
     wire unused = ^out_channels_q;
   end else begin : gen_scaled_product
     assign scaled = $signed({1'b0, out_channels_q}) * x_out_q;

@@ -77,6 +77,7 @@ module reader #(
   wire word_last = elem_last || slot_q == S_BITS'(SIMD - 1);
   wire job_last = job_token_q == tokens_last;
   wire token_last = T_MAX == 1 || token_q == tile_last || job_last;
+  wire tile_done = load && elem_last && token_last;
   assign s_axis_tready = !taken_q[wr_bank_q];
 
   for (genvar s = 0; s < SIMD; s++) begin : gen_slot
@@ -112,7 +113,7 @@ module reader #(
       wr_addr_q   <= '0;
     end else begin
       word_last_q <= load && word_last;
-      done_q      <= load && elem_last && token_last;
+      done_q      <= tile_done;
       wr_en_q     <= word_last_q;
       wr_done_q   <= done_q;
       if (wr_done_q) wr_addr_q <= wr_done_bank_q ? '0 : BANK;
@@ -137,7 +138,7 @@ module reader #(
   logic [1:0][G_BITS-1:0] bank_group_last_q;
   for (genvar b = 0; b < 2; b++) begin : gen_bank
     always_ff @(posedge clk) begin
-      if (load && elem_last && token_last && wr_bank_q == 1'(b)) begin
+      if (tile_done && wr_bank_q == 1'(b)) begin
         bank_chunk_last_q[b] <= (SIMD & (SIMD - 1)) == 0 ? C_BITS'(k_last >> $clog2(SIMD)) : chunk_q;
         bank_token_last_q[b] <= token_q;
         bank_group_last_q[b] <= group_last;
@@ -170,7 +171,7 @@ module reader #(
       rd_addr_q  <= '0;
       rd_base_q  <= '0;
     end else begin
-      if (load && elem_last && token_last) taken_q[wr_bank_q] <= 1'b1;
+      if (tile_done) taken_q[wr_bank_q] <= 1'b1;
       if (wr_done_q) full_q[wr_done_bank_q] <= 1'b1;
       if (read) begin
         rd_token_q <= end_chunk ? '0 : rd_token_q + 1'b1;
