@@ -112,10 +112,12 @@ def draw_requant(rng: Rng, target: int) -> tuple[dict[str, Any], list[np.ndarray
 
 
 def draw_matmul(rng: Rng, target: int) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """Scores or mix of a few heads."""
+    """Scores or mix of a few heads; half of them with a power of two of products a cycle."""
     heads, dim, tokens = int(rng.integers(1, 7)), int(rng.integers(8, 65)), _log(rng, 5, 200)
     transpose = int(rng.integers(2))
     simd = _log(rng, 1, min(24, tokens if transpose else dim))
+    if rng.random() < 0.5:
+        simd = 1 << (simd.bit_length() - 1)
     bits = _pick(rng, 8, 8, 8, 4, 6)
     return {
         "queries": tokens, "keys": tokens, "heads": heads, "dim": dim, "transpose": transpose, "SIMD": simd,
@@ -201,10 +203,10 @@ DRAWS: dict[str, tuple[str, Draw, tuple[int, int]]] = {
     "mvu": ("VitrailMvu", draw_mvu, (99, 99)),
     "mvu_da": ("VitrailMvu", draw_mvu_da, (45, 45)),
     "requant": ("VitrailRequant", draw_requant, (45, 36)),
-    "matmul": ("VitrailMatmul", draw_matmul, (36, 18)),
-    "layernorm": ("VitrailLayerNorm", draw_layernorm, (30, 12)),
+    "matmul": ("VitrailMatmul", draw_matmul, (72, 36)),
+    "layernorm": ("VitrailLayerNorm", draw_layernorm, (30, 30)),
     "softmax": ("VitrailSoftmax", draw_softmax, (12, 6)),
-    "swu": ("VitrailSwu", draw_swu, (18, 9)),
+    "swu": ("VitrailSwu", draw_swu, (36, 9)),
     "embed": ("VitrailEmbed", draw_embed, (9, 6)),
     "table": ("VitrailTable", draw_table, (24, 6)),
     "add": ("VitrailAdd", draw_add, (6, 3)),

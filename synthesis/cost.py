@@ -371,7 +371,8 @@ def _matmul(p: Part) -> Structure:
         "store_lutram": simd * lutram(*store), "row": simd * p["A_BITS"], "word": simd * p["B_BITS"],
         "stall": p["STALL_REGISTER"], "mux": block_mux(*row, 32) + simd * block_mux(*store, 32),
         "simd_address": simd * bits_of(2 * words), "load": (simd > 1) * simd,
-        "words": p["C_MAX"] & (p["C_MAX"] - 1) == 0,
+        "words": p["C_MAX"] & (p["C_MAX"] - 1) == 0, "counted": (simd & (simd - 1) != 0) * bits_of(chunks),
+        "odd": simd & (simd - 1) != 0,
         "absorbed": p.absorbed(*row) + simd * p.absorbed(*store),
     }  # fmt: skip
     dsp = simd * _on_block(p, p["A_BITS"] + p["B_BITS"])

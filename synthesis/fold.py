@@ -276,6 +276,7 @@ class _Search:
                 if len(pair) == 2:
                     self.ends[(name, *shape)] = (pair[0], pair[1])
         self.partial: dict[tuple[str, int, int, int], Option] = {}
+        self.allocated: dict[int, tuple[dict[str, Option], dict[str, int]]] = {}
         self.available, self.notes = self.limits(fraction)
         self.possible = [key for key in RESOURCES if self.least(key) <= self.available[key]]
 
@@ -323,6 +324,11 @@ class _Search:
 
     def allocate(self, cycles: int) -> tuple[dict[str, Option], dict[str, int]]:
         """Folding for an image time, and its resources: the one nearest to the budget, then the fewest LUTs."""
+        if cycles not in self.allocated:
+            self.allocated[cycles] = self._allocate(cycles)
+        return self.allocated[cycles]
+
+    def _allocate(self, cycles: int) -> tuple[dict[str, Option], dict[str, int]]:
         best: dict[str, Option] = {}
         used: dict[str, int] = {}
         rank = (math.inf, math.inf)
