@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """nextpnr back end: an ECP5 netlist to a bitstream whose clock the routed design is known to reach.
 
-The clock is chosen after routing. The netlist's PLL makes the clock to aim for, and nextpnr's router takes up again
-what is too slow for it (timing-driven rip-up: without it a detour of one wire often sets Fmax). The router ends when
-nothing is too slow; where that gets no better, a slower clock is aimed for. From the Fmax that nextpnr reports, the
-fastest of the board's clock_mhz_options that is not above Fmax is taken; the PLL's dividers in the text configuration
-are rewritten before ecppack. Nothing else depends on that clock: the UART runs on the oscillator. So the timing is met
-at the clock that the PLL makes. Fmax moves by some MHz with the seed of the placer; several can be tried and the
-fastest kept.
+The clock is chosen after routing. nextpnr's router takes up again what is too slow for the clock that it aims for
+(timing-driven rip-up: without it a detour of one wire often sets Fmax), and ends when nothing is. So a design is placed
+once and that placement routed with several aims: from one that the placer's estimate makes likely, to slower ones until
+one is met, or to faster ones while they are. From the Fmax that nextpnr reports, the fastest of the board's
+clock_mhz_options that is not above Fmax is taken; the PLL's dividers in the text configuration are written before
+ecppack. Nothing else depends on that clock: the UART runs on the oscillator. So the timing is met at the clock that the
+PLL makes. Fmax moves by some MHz with the seed of the placer; several can be tried and the fastest kept.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from typing import Any
 from sim.toolchain import content_hash
 from synthesis.backends.process import Progress, run_tool, show_progress
 from synthesis.backends.yosys import unit_of_name
-from synthesis.build import file_hash, write_json, write_text
+from synthesis.build import file_hash, write_json
 
 # EHXPLLL limits in MHz, as Project Trellis' ecppll has them
 PHASE_DETECTOR_MHZ = (3.125, 400.0)
@@ -43,27 +43,25 @@ VCO_PREFERRED_MHZ = 600.0
 DEVICES = {"LFE5U-12F": "--12k", "LFE5U-25F": "--25k", "LFE5U-45F": "--45k", "LFE5U-85F": "--85k"}
 # Routing is given up when so many wires are in conflict at this iteration
 STALL_ITERATION, STALL_WIRES = 25, 500
-# A clock to aim for is given up when the wires that miss it have not become fewer for so many iterations
+# The first clock to aim for, as a multiple of what the placer takes for reachable (its wires have no room for detours
+# taken up again: routed designs reached 1.11 to 1.25 times as much)
+FIRST_AIM = 1.2
+# It is given up when the wires that miss it have not become fewer for so many iterations
 AIM_ITERATIONS = 40
-# The next one is slower by at least this share, where up to so many wires miss it (one path has some)
+# The next one is slower by at least this share, where up to so many wires miss it (one path has some); or faster by the
+# first of these where it is met
 AIM_STEPS = ((20, 0.03), (200, 0.05), (math.inf, 0.1))
-# Options of every placement
-OPTIONS = (
-    "--detailed-timing-report",
-    "--threads",
-    "1",
-    "--placer",
-    "static",
-    "--router",
-    "router2",
-    "--tmg-ripup",
-    "--timing-allow-fail",
-)
-# What a placement leaves beside its config, under the names they get beside a bitstream
-KEPT_FILES = ("nextpnr.log", "timing.json", "critical_path.txt")
+# Options of placing and of routing
+OPTIONS = ("--threads", "1", "--placer", "static", "--router", "router2", "--tmg-ripup", "--timing-allow-fail")
+# In a placed design, as nextpnr writes it: the clock to aim for, in Hz; what is at a pin without a net
+TARGET = re.compile(rb'("target_freq": ")[\d.]+(")')
+NO_NET = re.compile(rb"(: )\[ *\]")
+# Lines of a text configuration that hang on routes: LUTs take inputs in any order, a tile has two clocks and resets
+ROUTED = re.compile(r"arc: |word: SLICE.\.K[01]\.INIT |enum: (SLICE.\.[A-D][01]MUX|LSR[01]\.\w+|CLK[01]\.CLKMUX) ")
+# What routing leaves beside its config, under the names they get beside a bitstream
+KEPT_FILES = ("place.log", "nextpnr.log", "timing.json", "critical_path.txt")
 # Seeds of the placer where none are asked for, in turn until one serves
 FALLBACK_SEEDS = (1, 2)
-_writing_netlist = threading.Lock()
 
 
 class RouterStallError(RuntimeError):
@@ -91,7 +89,7 @@ class PllDividers:
     output_div: int
 
     def parameters(self) -> dict[str, int]:
-        """Parameters of the EHXPLLL."""
+        """Parameters of the EHXPLLL that follow from it."""
         return {
             "CLKI_DIV": self.input_div,
             "CLKFB_DIV": self.feedback_div,
@@ -109,6 +107,7 @@ class Routed:
     clock_mhz: float
     seed: int
     placements: dict[int, float | None]  # seed -> Fmax in MHz, None where there was no usable route
+    aims: dict[str, float | None]  # clock aimed for in MHz -> Fmax, None where it was given up; of this seed
     utilization: dict[str, dict[str, int]]  # {cell type: {"used", "available"}}
     critical_path: list[str]  # one line per hop of the slowest path within the network's clock
     seconds: float
@@ -120,7 +119,12 @@ class Routed:
         used = {kind.lower(): count["used"] for kind, count in self.utilization.items() if count["used"]}
         return {
             "timing": {"fmax_mhz": round(self.fmax_mhz, 2), "clock_mhz": self.clock_mhz},
-            "device": {**used, "seed": self.seed, "fmax_mhz_by_seed": self._rounded()},
+            "device": {
+                **used,
+                "seed": self.seed,
+                "fmax_mhz_by_seed": _rounded(self.placements),
+                "fmax_mhz_by_aim": _rounded(self.aims),
+            },
             "bitstream": {
                 "path": self.bitstream.name,
                 "bytes": len(data),
@@ -128,8 +132,9 @@ class Routed:
             },
         }
 
-    def _rounded(self) -> dict[str, float | None]:
-        return {str(seed): fmax if fmax is None else round(fmax, 2) for seed, fmax in self.placements.items()}
+
+def _rounded(figures: Mapping[Any, float | None]) -> dict[str, float | None]:
+    return {str(key): figure if figure is None else round(figure, 2) for key, figure in figures.items()}
 
 
 def pll_dividers(input_mhz: float, output_mhz: float) -> PllDividers:
@@ -165,26 +170,13 @@ def pll_dividers(input_mhz: float, output_mhz: float) -> PllDividers:
 
 
 def pll_parameters(board: dict[str, Any]) -> dict[str, int]:
-    """Return the parameters of the board's top module that set its PLL to aim_mhz."""
-    dividers = pll_dividers(board["oscillator_mhz"], board["aim_mhz"])
+    """Return the parameters of the board's top module that set its PLL to clock_mhz."""
+    dividers = pll_dividers(board["oscillator_mhz"], board["clock_mhz"])
     return {
         "PLL_INPUT_DIV": dividers.input_div,
         "PLL_FEEDBACK_DIV": dividers.feedback_div,
         "PLL_OUTPUT_DIV": dividers.output_div,
     }
-
-
-def set_netlist_pll(netlist: dict[str, Any], dividers: PllDividers) -> None:
-    """Rewrite the PLL's dividers in a netlist of Yosys, in place.
-
-    Raises:
-        ValueError: the netlist does not hold exactly one PLL.
-    """
-    cells = [cell for module in netlist["modules"].values() for cell in module["cells"].values()]
-    plls = [cell for cell in cells if cell["type"] == "EHXPLLL"]
-    if len(plls) != 1:
-        raise ValueError(f"netlist holds {len(plls)} PLLs, expected one")
-    plls[0]["parameters"] |= {name: f"{value:032b}" for name, value in dividers.parameters().items()}
 
 
 def set_pll(config: str, dividers: PllDividers) -> str:
@@ -206,10 +198,58 @@ def choose_clock(fmax_mhz: float, options: Sequence[float]) -> float | None:
     return max((clock for clock in options if clock <= fmax_mhz), default=None)
 
 
-def next_aim(aim_mhz: float, wires: int, options: Sequence[float]) -> float | None:
+def slower_aim(aim_mhz: float, wires: int, options: Sequence[float]) -> float | None:
     """Return the clock in MHz to aim for where so many wires are too slow for another one; None below all options."""
     step = next(share for most, share in AIM_STEPS if wires <= most)
     return choose_clock(aim_mhz * (1 - step), options)
+
+
+def faster_aim(aim_mhz: float, fmax_mhz: float, options: Sequence[float]) -> float | None:
+    """Return the clock in MHz to aim for where another one is met; None above all options."""
+    least = max(aim_mhz * (1 + AIM_STEPS[0][1]), fmax_mhz)
+    return min((clock for clock in options if clock >= least), default=None)
+
+
+def set_target(placed: Path, routable: Path, aim_mhz: float) -> None:
+    """Copy a placed design of nextpnr, as it writes it, with a clock to aim for.
+
+    nextpnr forgets a pin without a net when it reads a design, and with it the constant that the pin is tied to; a pin
+    with an undefined level is remembered.
+
+    Raises:
+        ValueError: the file does not hold exactly one such clock.
+    """
+    text, count = TARGET.subn(rb"\g<1>%.6f\g<2>" % (aim_mhz * 1e6), placed.read_bytes())
+    if count != 1:
+        raise ValueError(f"{placed} holds {count} keys target_freq, expected one")
+    routable.write_bytes(NO_NET.sub(rb'\1[ "x" ]', text))
+
+
+def cell_settings(config: str) -> dict[str, list[str]]:
+    """Lines of each tile and block RAM of a text configuration, without what hangs on routes."""
+    found: dict[str, list[str]] = {}
+    section: list[str] = []
+    for line in config.splitlines():
+        if line.startswith((".tile ", ".bram_init ")):
+            section = found.setdefault(line, [])
+        elif line and not line.startswith(".") and not ROUTED.match(line):
+            section.append(line)
+    return {name: lines if name.startswith(".bram") else sorted(lines) for name, lines in found.items() if lines}
+
+
+def check_settings(placed: str, routed: str) -> None:
+    """Compare the cells of two text configurations, of a placed design and of what was routed from it.
+
+    Raises:
+        RuntimeError: they differ.
+    """
+    before, after = cell_settings(placed), cell_settings(routed)
+    if wrong := [name for name in {**before, **after} if before.get(name) != after.get(name)]:
+        raise RuntimeError(
+            f"nextpnr: after reading its placement back, cells of {len(wrong)} tiles are set otherwise, first: "
+            f"{wrong[0]}: {after.get(wrong[0])}, expected {before.get(wrong[0])}; {version()} cannot be used: take it "
+            "from the PATH, and the pinned one runs"
+        )
 
 
 def nextpnr_command() -> list[str]:
@@ -259,7 +299,7 @@ def place_and_route(
     """Place, route, choose the clock and pack the bitstream.
 
     Args:
-        netlist_json: Netlist for ECP5 with one PLL that makes the clock to aim for.
+        netlist_json: Netlist for ECP5 with one PLL.
         board: Keys of board.yaml (synthesis.board.load_board).
         out_dir: Takes <name>.bit, <name>.config, timing.json, critical_path.txt and the logs.
         name: Name of the bitstream, without suffix.
@@ -304,6 +344,7 @@ def place_and_route(
         part_config, part_bit = out_dir / f"{name}.config.part", out_dir / f"{name}.bit.part"
         dividers = pll_dividers(board["oscillator_mhz"], clock_mhz)
         part_config.write_text(set_pll(best.file("config").read_text(), dividers))
+        job.netlist.unlink()
     # YoWASP's tools see the working directory and what is below it only
     packing = run_tool(
         [*ecppack_command(), "--compress", part_config.name, part_bit.name],
@@ -314,8 +355,6 @@ def place_and_route(
     )
     part_config.replace(out_dir / f"{name}.config")
     part_bit.replace(out_dir / f"{name}.bit")
-    for netlist in job.folder.glob("netlist*.json"):
-        netlist.unlink()
     timing = json.loads((out_dir / "timing.json").read_text())
     assert best.fmax_mhz is not None
     return Routed(
@@ -324,6 +363,7 @@ def place_and_route(
         clock_mhz=clock_mhz,
         seed=best.seed,
         placements={placement.seed: placement.fmax_mhz for placement in placements},
+        aims=best.aims,
         utilization=timing["utilization"],
         critical_path=critical_path(timing),
         seconds=sum(placement.seconds for placement in placements) + packing,
@@ -337,9 +377,10 @@ class _Placement:
 
     folder: Path
     seed: int
-    fmax_mhz: float | None  # None: no route, or a clock beside the network's that is missed
-    reached: str  # the same in words
-    seconds: float
+    fmax_mhz: float | None = None  # None: no route, or a clock beside the network's that is missed
+    reached: str = ""  # the same in words
+    seconds: float = 0.0
+    aims: dict[str, float | None] = field(default_factory=dict)  # clock aimed for in MHz -> Fmax, None: given up
 
     def file(self, name: str) -> Path:
         """Its config, or one of KEPT_FILES."""
@@ -363,7 +404,11 @@ class _Job:
     def prepare(cls, netlist_json: Path, board: dict[str, Any], kept: Path, what: str, inside: tuple[str, ...]) -> _Job:
         """Put netlist and pins into a folder named after everything that a placement follows from."""
         pins = board["dir"] / board["pins"]
-        about = [version(), inside, *(board[key] for key in ("part", "package", "speed", "oscillator_mhz"))]
+        about = [
+            version(),
+            inside,
+            *(board[key] for key in ("part", "package", "speed", "oscillator_mhz", "clock_mhz_options")),
+        ]
         folder = kept.resolve() / content_hash(*about, netlist_json, pins, Path(__file__))
         for other in kept.glob("*"):
             if other.is_dir() and other.name != folder.name:
@@ -378,16 +423,6 @@ class _Job:
     def netlist(self) -> Path:
         """Copy of the netlist that nextpnr reads."""
         return self.folder / "netlist.json"
-
-    def netlist_for(self, aim_mhz: float) -> Path:
-        """The netlist with a PLL that makes another clock."""
-        path = self.folder / f"netlist_{aim_mhz:g}.json"
-        with _writing_netlist:
-            if not path.is_file():
-                netlist = json.loads(self.netlist.read_text())
-                set_netlist_pll(netlist, pll_dividers(self.board["oscillator_mhz"], aim_mhz))
-                write_text(path, json.dumps(netlist))
-        return path
 
     def find(self, seed: int) -> _Placement | None:
         """The kept placement of a seed; None when there is none, or its files are not as it left them."""
@@ -410,10 +445,11 @@ class _Job:
         found = self.find(seed)
         if found is None:
             found = self._route(seed, progress)
-            fields = {key: getattr(found, key) for key in ("seed", "fmax_mhz", "reached", "seconds")}
             files = [found.file(name) for name in ("config", *KEPT_FILES) if found.fmax_mhz]
-            fields["files"] = {path.name: file_hash(path) for path in files}
-            write_json(found.file("json"), fields)
+            fields = {key: value for key, value in asdict(found).items() if key != "folder"}
+            write_json(found.file("json"), {**fields, "files": {path.name: file_hash(path) for path in files}})
+            for name in ("placed.json", "placed.config", "aim.json", "config.part", "timing.json.part"):
+                found.file(name).unlink(missing_ok=True)
         return found
 
     def place_all(self, seeds: Sequence[int], progress: Progress) -> list[_Placement]:
@@ -444,45 +480,89 @@ class _Job:
             raise error
         return [future.result() for future in futures]
 
+    def _run(self, seed: int, log: Path, options: Sequence[str], progress: Progress) -> float:
+        """Run nextpnr for this device; the elapsed seconds."""
+        device = (DEVICES[self.board["part"]], "--package", self.board["package"], "--speed", str(self.board["speed"]))
+        command = [*nextpnr_command(), *device, "--lpf", "pins.lpf", "--seed", str(seed), *OPTIONS, *options]
+        return run_tool(command, log, self.folder, self.what, progress)
+
+    def _place(self, placement: _Placement, progress: Progress) -> tuple[float, float]:
+        """Place, unless that is done.
+
+        Returns:
+            The clock in MHz that the placer takes for reachable; the elapsed seconds.
+        """
+        placed, part, seconds = placement.file("placed.json"), placement.file("placed.json.part"), 0.0
+        if not placed.is_file():
+            files = ("--write", part.name, "--textcfg", placement.file("placed.config").name)
+            options = ("--json", self.netlist.name, "--no-route", *files)
+            seconds = self._run(placement.seed, placement.file("place.log"), options, progress)
+            part.replace(placed)
+        return placed_fmax(placement.file("place.log").read_text(errors="replace")), seconds
+
     def _route(self, seed: int, progress: Progress) -> _Placement:
-        """Run nextpnr, for slower clocks until one is met."""
-        placement = _Placement(self.folder, seed, None, "", 0.0)
-        log, start = placement.file("nextpnr.log"), time.monotonic()
-        stalls: list[str] = []
-        aim_mhz: float | None = self.board["aim_mhz"]
-        while aim_mhz is not None:
-            netlist = self.netlist_for(aim_mhz) if stalls else self.netlist
-            command = [
-                *nextpnr_command(),
-                DEVICES[self.board["part"]],
-                *("--package", self.board["package"], "--speed", str(self.board["speed"])),
-                *("--json", netlist.name, "--lpf", "pins.lpf", "--textcfg", placement.file("config").name),
-                *("--report", placement.file("timing.json").name, "--seed", str(seed), *OPTIONS),
-            ]
-            try:
-                run_tool(command, log, self.folder, self.what, stop_at_stall(progress, aim_mhz))
-                break
-            except AimStallError as stall:
-                stalls.append(str(stall))
-                log.rename(placement.file(f"nextpnr_{aim_mhz:g}.log"))
-                aim_mhz = next_aim(aim_mhz, stall.wires, self.board["clock_mhz_options"])
-            except RouterStallError as stall:
-                return replace(placement, reached=f"{stall} with seed {seed}")
-        else:
-            return replace(placement, reached=f"{', '.join(stalls)} with seed {seed}")
-        seconds = time.monotonic() - start
-        timing = json.loads(placement.file("timing.json").read_text())
+        """Place, and route for the fastest clock that is met."""
+        options = self.board["clock_mhz_options"]
+        placement = _Placement(self.folder, seed)
+        placed_mhz, seconds = self._place(placement, progress)
+        placement = replace(placement, seconds=seconds)
+        aim_mhz = choose_clock(FIRST_AIM * placed_mhz, options) or min(options)
+        while aim_mhz is not None and f"{aim_mhz:g}" not in placement.aims:
+            start = time.monotonic()
+            placement, aim_mhz = self._aim(placement, aim_mhz, progress)
+            placement = replace(placement, seconds=placement.seconds + time.monotonic() - start)
+        if placement.fmax_mhz is None and not placement.reached:
+            return replace(placement, reached=f"no route for {', '.join(placement.aims)} MHz with seed {seed}")
+        return placement
+
+    def _aim(self, best: _Placement, aim_mhz: float, progress: Progress) -> tuple[_Placement, float | None]:
+        """Route a placement for one clock.
+
+        Args:
+            best: The placement as it was routed fastest so far.
+            aim_mhz: The clock.
+            progress: As in place_and_route.
+
+        Returns:
+            The placement with the faster of the two routes; the clock to aim for next, None: this was the last one.
+        """
+        options, aim = self.board["clock_mhz_options"], f"{aim_mhz:g}"
+        log = best.file(f"nextpnr_{aim}.log")
+        parts = {name: best.file(f"{name}.part") for name in ("config", "timing.json")}
+        routable = best.file("aim.json")
+        set_target(best.file("placed.json"), routable, aim_mhz)
+        files = ("--json", routable.name, "--textcfg", parts["config"].name, "--report", parts["timing.json"].name)
+        flags = ("--no-pack", "--no-place", "--detailed-timing-report")
+        try:
+            self._run(best.seed, log, (*flags, *files), stop_at_stall(progress, aim_mhz))
+        except AimStallError as stall:
+            tried = replace(best, aims={**best.aims, aim: None})
+            return tried, slower_aim(aim_mhz, stall.wires, options) if best.fmax_mhz is None else None
+        except RouterStallError as stall:
+            return replace(best, reached=best.reached or f"{stall} with seed {best.seed}"), None
+        check_settings(best.file("placed.config").read_text(), parts["config"].read_text())
+        timing = json.loads(parts["timing.json"].read_text())
         try:
             fmax_mhz = network_fmax(timing, self.board["oscillator_mhz"])
         except RuntimeError as error:
-            return replace(placement, reached=f"{error} with seed {seed}", seconds=seconds)
+            return replace(best, reached=best.reached or f"{error} with seed {best.seed}"), None
+        tried = replace(best, aims={**best.aims, aim: fmax_mhz})
+        following = None
+        if fmax_mhz >= aim_mhz:
+            following = faster_aim(aim_mhz, fmax_mhz, options)
+        elif best.fmax_mhz is None:  # the router may end with wires that are too slow
+            following = choose_clock(aim_mhz * (1 - AIM_STEPS[0][1]), [clock for clock in options if clock > fmax_mhz])
+        if fmax_mhz <= (best.fmax_mhz or 0.0):
+            return tried, following
         slowest = slowest_by_unit(timing, self.inside)
         lines = [f"{ns:7.2f} ns  {unit}: into {register}" for unit, (ns, register) in slowest.items()]
         lines = [*critical_path(timing), "", "Slowest path into each unit:", *lines, ""]
-        placement.file("critical_path.txt").write_text("\n".join(lines))
+        best.file("critical_path.txt").write_text("\n".join(lines))
         short = {key: timing[key] for key in ("fmax", "critical_paths", "utilization")}
-        placement.file("timing.json").write_text(json.dumps(short))
-        return replace(placement, fmax_mhz=fmax_mhz, reached=f"{fmax_mhz:.1f} MHz with seed {seed}", seconds=seconds)
+        best.file("timing.json").write_text(json.dumps(short))
+        parts["config"].replace(best.file("config"))
+        shutil.copyfile(log, best.file("nextpnr.log"))
+        return replace(tried, fmax_mhz=fmax_mhz, reached=f"{fmax_mhz:.1f} MHz with seed {best.seed}"), following
 
 
 def stop_at_stall(progress: Progress, aim_mhz: float) -> Progress:
@@ -510,6 +590,19 @@ def stop_at_stall(progress: Progress, aim_mhz: float) -> Progress:
             raise AimStallError(aim_mhz, slow)
 
     return watch
+
+
+def placed_fmax(log: str) -> float:
+    """Return the clock in MHz that nextpnr takes for reachable after placement: the PLL's line of its log.
+
+    Raises:
+        RuntimeError: the log has no such line.
+    """
+    found = re.findall(r"Max frequency for clock +'([^']+)': ([\d.]+) MHz", log)
+    network = [float(mhz) for name, mhz in found if not _is_oscillator(name)]
+    if not network:
+        raise RuntimeError(f"nextpnr: no PLL clock in the placer's log, only {sorted(name for name, _ in found)}")
+    return min(network)
 
 
 def network_fmax(timing: dict[str, Any], oscillator_mhz: float) -> float:
