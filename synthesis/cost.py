@@ -55,18 +55,31 @@ def bits_of(number: int) -> int:
 # ------------------------------------------------------------------------------------------------ memories
 
 
+@cache
 def block_shape(width: int, depth: int) -> tuple[int, int]:
-    """Words and bits of a block RAM in the shape of which fewest hold a memory."""
-    return min(SHAPES, key=lambda shape: (math.ceil(depth / shape[0]) * math.ceil(width / shape[1]), shape[0]))
+    """Words and bits of the block RAMs that Yosys takes for a memory.
+
+    It weighs a block as 128, and a bit of the multiplexers behind the blocks or of the enables in front as a half.
+    """
+
+    def weight(shape: tuple[int, int]) -> tuple[float, int]:
+        return 128 * _blocks(width, depth, shape) + (math.ceil(depth / shape[0]) - 1) * (width + 1) / 2, shape[0]
+
+    return min(SHAPES, key=weight)
 
 
 def blocks(width: int, depth: int) -> int:
-    """Block RAMs of 18 kbit for a memory of one write and one read port: columns of one shape, the last narrower."""
-    if width <= 0:
-        return 0
-    deep, wide = block_shape(width, depth)
-    columns = max(1, width // wide)
-    return columns * math.ceil(depth / deep) + blocks(width - columns * wide, depth)
+    """Block RAMs of 18 kbit for a memory of one write and one read port."""
+    return _blocks(width, depth, block_shape(width, depth)) if width > 0 else 0
+
+
+def _blocks(width: int, depth: int, shape: tuple[int, int]) -> int:
+    """Columns of one shape; what is left beside columns of 36 or 18 bits goes to some of 9."""
+    deep, wide = shape
+    columns, rest = divmod(width, wide) if wide > 9 else (math.ceil(width / wide), 0)
+    return columns * math.ceil(depth / deep) + min(
+        math.ceil(rest / bits) * math.ceil(depth / words) for words, bits in SHAPES if bits in (9, wide)
+    )
 
 
 def block_mux(width: int, depth: int, most: int = 0) -> int:
@@ -450,7 +463,8 @@ def _fifo(p: Part) -> Structure:
         return {"small": 1, "small_width": width, "small_address": bits_of(depth), "small_ram": rams}, 0, 0
     words = depth - 2
     room = 2 ** bits_of(words) if words <= 2048 else words
-    return {"deep": 1, "deep_width": width, "deep_address": bits_of(words)}, 0, blocks(width, room)
+    features = {"deep": 1, "deep_width": width, "deep_address": bits_of(words), "deep_mux": block_mux(width, room)}
+    return features, 0, blocks(width, room)
 
 
 MODULES: dict[str, Callable[[Part], Structure]] = {

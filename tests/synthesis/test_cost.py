@@ -33,6 +33,14 @@ endmodule
         (40, 512, 2),  # a column of 36 bits and one of 4
         (54, 1024, 3),
         (49, 64, 2),
+        # as pyosys 0.70 maps them for ECP5
+        (80, 1120, 7),  # two columns of 36 bits, three deep, and one of 8
+        (195, 3570, 39),
+        (168, 12408, 124),
+        (28, 16632, 35),  # 35 blocks of 4 bits, five deep, rather than 33 of 36 bits, 33 deep
+        (38, 4476, 12),
+        (12, 45360, 36),
+        (8, 301056, 148),
     ],
 )
 def test_blocks_by_hand(width, depth, found):
