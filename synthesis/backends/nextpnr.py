@@ -226,13 +226,13 @@ def set_target(placed: Path, routable: Path, aim_mhz: float) -> None:
 
 
 def cell_settings(config: str) -> dict[str, list[str]]:
-    """Lines of each tile and block RAM of a text configuration, without what hangs on routes."""
+    """Lines of each tile, group of tiles and block RAM of a text configuration, without what hangs on routes."""
     found: dict[str, list[str]] = {}
     section: list[str] = []
     for line in config.splitlines():
-        if line.startswith((".tile ", ".bram_init ")):
+        if line.startswith("."):
             section = found.setdefault(line, [])
-        elif line and not line.startswith(".") and not ROUTED.match(line):
+        elif line and not ROUTED.match(line):
             section.append(line)
     return {name: lines if name.startswith(".bram") else sorted(lines) for name, lines in found.items() if lines}
 
@@ -244,10 +244,12 @@ def check_settings(placed: str, routed: str) -> None:
         RuntimeError: they differ.
     """
     before, after = cell_settings(placed), cell_settings(routed)
-    if wrong := [name for name in {**before, **after} if before.get(name) != after.get(name)]:
+    wrong = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    if wrong:
+        have, want = set(after.get(wrong[0], ())), set(before.get(wrong[0], ()))
         raise RuntimeError(
-            f"nextpnr: after reading its placement back, cells of {len(wrong)} tiles are set otherwise, first: "
-            f"{wrong[0]}: {after.get(wrong[0])}, expected {before.get(wrong[0])}; {version()} cannot be used: take it "
+            f"nextpnr: cells of {len(wrong)} tiles are set otherwise after a placement is read back, first: {wrong[0]} "
+            f"has {sorted(have - want)[:3]}, expected {sorted(want - have)[:3]}; {version()} cannot be used: take it "
             "from the PATH, and the pinned one runs"
         )
 

@@ -281,7 +281,10 @@ def test_routing_a_placed_design_sets_the_same_cells(
     # what nextpnr would do with the pins that it forgets
     cut = re.sub(r"^enum: CIB\.JA4MUX 0\n", "", read_back, count=1, flags=re.MULTILINE)
     assert cut != read_back
-    with pytest.raises(RuntimeError, match=r"cells of 1 tiles are set otherwise, first: \.tile CIB_"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"cells of 1 tiles are set otherwise, first: \.tile CIB_.*expected \['enum: CIB\.JA4MUX 0'\]",
+    ):
         nextpnr.check_settings(direct, cut)
 
 
@@ -399,7 +402,9 @@ def test_router_that_sets_other_cells_is_refused(
             return seconds
 
     monkeypatch.setattr(nextpnr, "run_tool", Forgets({1: 86.0}))
-    with pytest.raises(RuntimeError, match=r"cells of 1 tiles .* \.tile CIB: None, expected \['enum: CIB\.JA4MUX 0'\]"):
+    with pytest.raises(
+        RuntimeError, match=r"cells of 1 tiles .* \.tile CIB has \[\], expected \['enum: CIB\.JA4MUX 0'\]"
+    ):
         nextpnr.place_and_route(netlist, board, tmp_path / "out", "big")
     assert not (tmp_path / "out" / "big.bit").exists()
 
