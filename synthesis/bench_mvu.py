@@ -2,10 +2,12 @@
 """Place and route one mvu on an ECP5-85 out of context: `make bench-mvu`.
 
 The mvu stands between registers (synthesis/bench_mvu.sv) on a device of its own; its clock comes from a pin. A row of
-the table is one kind of lane for rows on multiplier blocks:
+the table is one kind of lane, on multiplier blocks:
     packed  products summed in ALU54B, weights of row pairs packed in memory (DSP_SUMS, DSP_PACKED)
     sums    products summed in ALU54B, weights packed in front of the multipliers (DSP_SUMS)
     fabric  products summed in LUTs (the default)
+or on LUTs (lut_stream), with the scheme of all rows:
+    fixed, pot, sp2
 nextpnr does not know the delay of an ALU54B and leaves paths through it out of Fmax. ALU routes is the routing on such
 a path: what it leaves of the clock period, less a flip-flop, is for the ALU.
 """
@@ -34,7 +36,17 @@ REGISTERS = (
     "start_q", "noise_q", "data_q", "weight_q", "sum_q", "parity_q", "data_valid_q", "weight_valid_q", "sum_ready_q",
     "led",
 )  # fmt: skip
-LANES = {"packed": (1, 1), "sums": (1, 0), "fabric": (0, 0)}
+# Parameters of the harness; True: all rows
+LANES: dict[str, dict[str, int | bool]] = {
+    "packed": {"DSP_ROWS": True, "DSP_SUMS": 1, "DSP_PACKED": 1},
+    "sums": {"DSP_ROWS": True, "DSP_SUMS": 1},
+    "fabric": {"DSP_ROWS": True},
+    "fixed": {},
+    "pot": {"ROWS_POT": True},
+    "sp2": {"ROWS_SP2": True},
+}
+# As the flow routes, but for taking up what is too slow again: where an aim is missed that would not end
+OPTIONS = ("--threads", "1", "--router", "router2", "--timing-allow-fail")
 COLUMNS = (
     "lanes",
     "PE x SIMD",
@@ -93,9 +105,10 @@ def measure(lanes: str, pe: int, simd: int, out_dir: Path, seed: int = 1, freq_m
         raise ValueError(f"bench-mvu: unknown lanes '{lanes}', expected one of {', '.join(LANES)}")
     if pe < 2 or pe % 2 or simd < 1:
         raise ValueError(f"bench-mvu: {pe} x {simd} is no size; give an even number of rows and 1 or more inputs")
-    sums, packed = LANES[lanes]
     sources = [*unit_sources("mvu"), HARNESS]
-    parameters = {"PE": pe, "SIMD": simd, "DSP_SUMS": sums, "DSP_PACKED": packed}
+    rows = {name: pe if value is True else value for name, value in LANES[lanes].items()}
+    placer = "heap" if "DSP_SUMS" in rows else "static"  # nextpnr 0.11.1 stops in its static placer at an ALU54B
+    parameters = {"PE": pe, "SIMD": simd, **rows}
     made = yosys.synthesize(sources, "bench_mvu", out_dir, cwd=ROOT, parameters=parameters)
     netlist = out_dir.resolve() / "netlist.json"
     shutil.copyfile(made.netlist_json, netlist)
@@ -106,8 +119,7 @@ def measure(lanes: str, pe: int, simd: int, out_dir: Path, seed: int = 1, freq_m
             nextpnr.DEVICES[PART],
             *("--package", PACKAGE, "--speed", str(SPEED), "--json", netlist.name, "--lpf-allow-unconstrained"),
             *("--report", report.name, "--sdf", sdf.name, "--textcfg", "bench_mvu.config"),
-            *("--freq", str(freq_mhz), "--seed", str(seed), "--threads", "1", "--placer", "heap"),
-            *("--router", "router1", "--timing-allow-fail"),
+            *("--freq", str(freq_mhz), "--seed", str(seed), "--placer", placer, *OPTIONS),
         ],
         netlist.with_name("nextpnr.log"),
         netlist.parent,

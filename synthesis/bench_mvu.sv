@@ -8,8 +8,11 @@ module bench_mvu #(
     parameter int unsigned SIMD = 4,
     parameter int unsigned ACC_BITS = 20,
     parameter int unsigned CHUNKS = 24,
-    parameter bit          DSP_SUMS = 1'b1,
-    parameter bit          DSP_PACKED = 1'b1,
+    parameter int unsigned DSP_ROWS = 0,
+    parameter int unsigned ROWS_POT = 0,
+    parameter int unsigned ROWS_SP2 = 0,
+    parameter bit          DSP_SUMS = 1'b0,
+    parameter bit          DSP_PACKED = 1'b0,
     parameter int unsigned TARGET = 1
 ) (
     input  wire logic clk,
@@ -43,8 +46,8 @@ module bench_mvu #(
     led <= ^parity_q;
   end
   mvu #(
-      .PE(PE), .SIMD(SIMD), .ACC_BITS(ACC_BITS), .DSP_ROWS(PE), .DSP_SUMS(DSP_SUMS), .DSP_PACKED(DSP_PACKED),
-      .CHUNKS_MAX(CHUNKS), .STALL_REGISTER(1'b1), .TARGET(TARGET)
+      .PE(PE), .SIMD(SIMD), .ACC_BITS(ACC_BITS), .DSP_ROWS(DSP_ROWS), .ROWS_POT(ROWS_POT), .ROWS_SP2(ROWS_SP2),
+      .DSP_SUMS(DSP_SUMS), .DSP_PACKED(DSP_PACKED), .CHUNKS_MAX(CHUNKS), .STALL_REGISTER(1'b1), .TARGET(TARGET)
   ) mvu_i (
       .clk, .rst, .cfg_chunks(16'(CHUNKS)), .cfg_groups(16'd24), .cfg_tile(16'd1), .cfg_tokens(16'd197),
       .s_axis_tdata(data_q), .s_axis_tvalid(data_valid_q), .s_axis_tready(data_ready),
