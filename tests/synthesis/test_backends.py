@@ -291,7 +291,7 @@ def test_routing_a_placed_design_sets_the_same_cells(
 class FakeNextpnr:
     """Stands for run_tool: writes what nextpnr and ecppack would, an Fmax for each seed (None: the router stalls).
 
-    The placer takes 75 MHz for reachable, so 90 MHz are aimed for first.
+    The placer takes 72 MHz for reachable, so 90 MHz are aimed for first.
     """
 
     def __init__(self, fmax_mhz: dict[int, float | None]) -> None:
@@ -310,7 +310,7 @@ class FakeNextpnr:
             (cwd / command[command.index("--textcfg") + 1]).write_text(self.config(seed))
             log.write_text(
                 "Info: Max frequency for clock '$glbnet$clk_25mhz$TRELLIS_IO_IN': 170.15 MHz (PASS at 25.00 MHz)\n"
-                "Info: Max frequency for clock            '$glbnet$clk': 75.00 MHz (FAIL at 80.00 MHz)\n"
+                "Info: Max frequency for clock            '$glbnet$clk': 72.00 MHz (FAIL at 80.00 MHz)\n"
             )
             return 1.0
         if self.fmax_mhz[seed] is None:
