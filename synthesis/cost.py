@@ -371,6 +371,7 @@ def _reorder(p: Part) -> Structure:
 
 def _matmul(p: Part) -> Structure:
     simd, transpose = p["SIMD"], p["TRANSPOSE"]
+    odd = simd & (simd - 1) != 0  # its chunks are counted
     chunks = math.ceil((p["N_MAX"] if transpose else p["D_MAX"]) / simd)
     words = p["C_MAX"] * math.ceil(p["N_MAX"] / simd) if transpose else math.ceil(p["C_MAX"] / simd) * p["N_MAX"]
     row, store = (simd * p["A_BITS"], 2 * chunks), (p["B_BITS"], 2 * words)
@@ -384,8 +385,7 @@ def _matmul(p: Part) -> Structure:
         "store_lutram": simd * lutram(*store), "row": simd * p["A_BITS"], "word": simd * p["B_BITS"],
         "stall": p["STALL_REGISTER"], "mux": block_mux(*row, 32) + simd * block_mux(*store, 32),
         "simd_address": simd * bits_of(2 * words), "load": (simd > 1) * simd,
-        "words": p["C_MAX"] & (p["C_MAX"] - 1) == 0, "counted": (simd & (simd - 1) != 0) * bits_of(chunks),
-        "odd": simd & (simd - 1) != 0,
+        "words": p["C_MAX"] & (p["C_MAX"] - 1) == 0, "counted": odd * bits_of(chunks), "odd": odd,
         "absorbed": p.absorbed(*row) + simd * p.absorbed(*store),
     }  # fmt: skip
     dsp = simd * _on_block(p, p["A_BITS"] + p["B_BITS"])

@@ -553,7 +553,7 @@ class _Job:
         if fmax_mhz >= aim_mhz:
             following = faster_aim(aim_mhz, fmax_mhz, options)
         elif best.fmax_mhz is None:  # the router may end with wires that are too slow
-            following = choose_clock(aim_mhz * (1 - AIM_STEPS[0][1]), [clock for clock in options if clock > fmax_mhz])
+            following = slower_aim(aim_mhz, 1, [clock for clock in options if clock > fmax_mhz])
         if fmax_mhz <= (best.fmax_mhz or 0.0):
             return tried, following
         slowest = slowest_by_unit(timing, self.inside)
