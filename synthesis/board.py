@@ -18,7 +18,7 @@ BOARD_KEYS = {
     "name", "vendor", "part", "package", "speed", "backend", "clock_mhz", "resources", "bram_kind", "bram_bits",
     "dsp_kind", "dsp_sums", "fold_lut_limit", "budget_fraction", "block_fraction",
 }  # fmt: skip
-BITSTREAM_KEYS = {"oscillator_mhz", "clock_mhz_options", "uart_baud", "pins", "units", "flash_board"}
+BITSTREAM_KEYS = {"oscillator_mhz", "clock_mhz_range", "uart_baud", "pins", "units", "flash_board"}
 RESOURCE_KEYS = {"lut", "ff", "dsp", "bram"}
 
 

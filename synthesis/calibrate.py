@@ -198,23 +198,23 @@ def draw_select(rng: Rng, target: int) -> tuple[dict[str, Any], list[np.ndarray]
 
 
 Draw = Callable[[Rng, int], tuple[dict[str, Any], list[np.ndarray]]]
-# Name -> op, draw of its attributes and constants, how many for ECP5 and for UltraScale+
-DRAWS: dict[str, tuple[str, Draw, tuple[int, int]]] = {
-    "mvu": ("VitrailMvu", draw_mvu, (99, 99)),
-    "mvu_da": ("VitrailMvu", draw_mvu_da, (45, 45)),
-    "requant": ("VitrailRequant", draw_requant, (45, 36)),
-    "matmul": ("VitrailMatmul", draw_matmul, (72, 36)),
-    "layernorm": ("VitrailLayerNorm", draw_layernorm, (30, 30)),
-    "softmax": ("VitrailSoftmax", draw_softmax, (24, 6)),
-    "swu": ("VitrailSwu", draw_swu, (36, 9)),
-    "embed": ("VitrailEmbed", draw_embed, (24, 6)),
-    "table": ("VitrailTable", draw_table, (24, 6)),
-    "add": ("VitrailAdd", draw_add, (6, 3)),
-    "fork": ("VitrailFork", draw_fork, (6, 3)),
-    "split": ("VitrailSplit", draw_split, (6, 3)),
-    "select": ("VitrailSelect", draw_select, (6, 3)),
+# Name -> op, draw of its attributes and constants, how many
+DRAWS: dict[str, tuple[str, Draw, int]] = {
+    "mvu": ("VitrailMvu", draw_mvu, 99),
+    "mvu_da": ("VitrailMvu", draw_mvu_da, 45),
+    "requant": ("VitrailRequant", draw_requant, 45),
+    "matmul": ("VitrailMatmul", draw_matmul, 72),
+    "layernorm": ("VitrailLayerNorm", draw_layernorm, 30),
+    "softmax": ("VitrailSoftmax", draw_softmax, 24),
+    "swu": ("VitrailSwu", draw_swu, 36),
+    "embed": ("VitrailEmbed", draw_embed, 24),
+    "table": ("VitrailTable", draw_table, 24),
+    "add": ("VitrailAdd", draw_add, 6),
+    "fork": ("VitrailFork", draw_fork, 6),
+    "split": ("VitrailSplit", draw_split, 6),
+    "select": ("VitrailSelect", draw_select, 6),
 }
-FIFOS = (36, 12)
+FIFOS = 36
 
 
 def draw(name: str, seed: int, device: str) -> tuple[ModelWrapper, Any]:
@@ -237,8 +237,7 @@ def draw(name: str, seed: int, device: str) -> tuple[ModelWrapper, Any]:
         inst.set_nodeattr("acc_bits", inst.accumulator_bits(constants[0]))
     elif kind == "VitrailMatmul":
         inst.minimize_accumulator_width(model)
-    elif kind == "VitrailRequant":
-        inst.finish_constants(model)
+    inst.finish_constants(model)
     return model, inst
 
 
@@ -300,23 +299,23 @@ def synthesize(
 
 def collect(device: str, workers: int) -> list[dict[str, Any]]:
     """Measure all draws; what is kept for the same sources is not measured again."""
-    counts = {name: counts for name, (_, _, counts) in DRAWS.items()} | {"fifo": FIFOS}
-    column = list(TARGETS).index(device)
-    tasks = [(name, seed) for name in counts for seed in range(counts[name][column])]
+    counts = {name: count for name, (_, _, count) in DRAWS.items()} | {"fifo": FIFOS}
+    tasks = [(name, seed) for name, count in counts.items() for seed in range(count)]
 
     def work(task: tuple[str, int]) -> list[dict[str, Any]]:
         name, seed = task
         if name == "fifo":
-            modules, params = ["fifo"], [fifo_params(seed)]
+            modules, params, figures = ["fifo"], [fifo_params(seed)], [dict[str, int]()]
         else:
             instances = draw(name, seed, device)[1].structure().instances
             modules, params = [item.module for item in instances], [dict(item.params) for item in instances]
+            figures = [dict(item.figures) for item in instances]
         key = content_hash(params, device, yosys.version(), *unit_sources(modules), *BACKENDS)
         path = FOLDER / "kept" / f"{device}_{name}_{seed}_{key}.json"
         if not path.is_file():
             write_json(path, measure_fifo(seed, device) if name == "fifo" else measure(name, seed, device))
         samples: list[dict[str, Any]] = json.loads(path.read_text())
-        return samples
+        return [{**item, "params": item["params"] | known} for item, known in zip(samples, figures, strict=True)]
 
     found = []
     with ThreadPoolExecutor(workers) as pool, tqdm(total=len(tasks), desc=f"units for {device}") as bar:

@@ -17,7 +17,6 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent / "costs"
 # One block RAM as FINN counts it (BRAM_18K); an ECP5 EBR is the same size.
 BRAM_BITS = 18 * 1024
-SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 # Families, and the TARGET parameter of the RTL that instantiates their primitives
 TARGETS = {"ecp5": 1, "xcup": 2}
 FAMILIES = tuple(TARGETS)
@@ -55,46 +54,58 @@ def bits_of(number: int) -> int:
 # ------------------------------------------------------------------------------------------------ memories
 
 
+@dataclass(frozen=True)
+class Ram:
+    """A kind of block RAM as in Yosys' memory library: weight, blocks of 18 kbit, and its shapes as (words, bits)."""
+
+    weight: int
+    blocks: int
+    shapes: tuple[tuple[int, int], ...]
+
+
+def _shapes(words: int, widest: int) -> tuple[tuple[int, int], ...]:
+    """Shapes of a block RAM of so many words of one bit: 2, 4, 9, 18 ... bits of half as many words each time."""
+    return tuple((words >> step, width) for step, width in enumerate((1, 2, 4, 9, 18, 36, 72)) if width <= widest)
+
+
+RAMS = {
+    "ecp5": (Ram(128, 1, _shapes(16384, 36)),),
+    "xcup": (Ram(129, 1, _shapes(16384, 36)), Ram(257, 2, _shapes(32768, 72)), Ram(513, 4, _shapes(65536, 9))),
+}
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a memory takes: block RAMs, bits of the multiplexers behind them, or LUT RAMs of 16 words by 4 bits."""
+
+    blocks: int = 0
+    mux: int = 0
+    lutrams: int = 0
+
+
 @cache
-def block_shape(width: int, depth: int) -> tuple[int, int]:
-    """Words and bits of the block RAMs that Yosys takes for a memory.
+def memory(device: str, width: int, depth: int, most: int = 32, written: bool = True) -> Memory:
+    """A memory with a read port on a family; up to `most` words in LUT RAM. A ROM is not `written`.
 
-    It weighs a block as 128, and a bit of the multiplexers behind the blocks or of the enables in front as a half.
+    Block RAMs are those that Yosys takes: it weighs them together with half of the bits of the multiplexers behind and
+    of the enables in front. Where the words need several ranges of addresses, their bits stand side by side, in groups
+    of nine if they are written; a block may hold the end of one range and the start of the next.
     """
-
-    def weight(shape: tuple[int, int]) -> tuple[float, int]:
-        return 128 * _blocks(width, depth, shape) + (math.ceil(depth / shape[0]) - 1) * (width + 1) / 2, shape[0]
-
-    return min(SHAPES, key=weight)
-
-
-def blocks(width: int, depth: int) -> int:
-    """Block RAMs of 18 kbit for a memory of one write and one read port."""
-    return _blocks(width, depth, block_shape(width, depth)) if width > 0 else 0
-
-
-def _blocks(width: int, depth: int, shape: tuple[int, int]) -> int:
-    """Columns of one shape; what is left beside columns of 36 or 18 bits goes to some of 9."""
-    deep, wide = shape
-    columns, rest = divmod(width, wide) if wide > 9 else (math.ceil(width / wide), 0)
-    return columns * math.ceil(depth / deep) + min(
-        math.ceil(rest / bits) * math.ceil(depth / words) for words, bits in SHAPES if bits in (9, wide)
-    )
-
-
-def block_mux(width: int, depth: int, most: int = 0) -> int:
-    """Bits of multiplexers behind a memory that is deeper than a block RAM; 0 up to `most` words, which are LUT RAM."""
-    return width * (math.ceil(depth / block_shape(width, depth)[0]) - 1) if depth > most else 0
-
-
-def memory_blocks(width: int, depth: int, most: int = 32) -> int:
-    """Block RAMs of a memory; 0 up to `most` words, which go to LUT RAM."""
-    return blocks(width, depth) if depth > most else 0
-
-
-def lutram(width: int, depth: int, most: int = 32) -> int:
-    """LUT RAMs of 16 words by 4 bits, where memory_blocks leaves a memory to them."""
-    return 0 if depth > most else math.ceil(depth / 16) * math.ceil(width / 4)
+    if width <= 0:
+        return Memory()
+    if depth <= most:
+        return Memory(lutrams=math.ceil(depth / 16) * math.ceil(width / 4))
+    best: tuple[float, Memory] | None = None
+    for ram in RAMS[device]:
+        for words, bits in ram.shapes:
+            ranges, group = math.ceil(depth / words), min(bits, 9) if written else 1
+            count = math.ceil(ranges * math.ceil(width / group) * group / bits)
+            mux = (ranges - 1) * width
+            weight = ram.weight * count + (mux + written * (ranges > 1) * ranges) / 2
+            if best is None or weight < best[0]:
+                best = weight, Memory(ram.blocks * count, mux)
+    assert best
+    return best[1]
 
 
 def adder_tree(count: int, width: int, radix: int = 2) -> tuple[int, int, int]:
@@ -134,13 +145,16 @@ class Part:
         """Sums at an adder behind the lanes' first ones: three on UltraScale+."""
         return 3 if self.device == "xcup" else 2
 
-    def absorbed(self, width: int, depth: int, most: int = 32) -> int:
+    def memory(self, width: int, depth: int, most: int = 32, written: bool = True) -> Memory:
+        """A memory on this family."""
+        return memory(self.device, width, depth, most, written)
+
+    def absorbed(self, width: int, memory: Memory) -> int:
         """Minus the registers behind a memory that ECP5's block RAMs take in (synthesis/backends/ram_registers.py).
 
-        Memories up to `most` words are LUT RAM, deeper ones than a block RAM have a multiplexer in between.
+        Memories in LUT RAM keep them, deeper ones than a block RAM have a multiplexer in between.
         """
-        absorbs = self.device == "ecp5" and memory_blocks(width, depth, most) and not block_mux(width, depth)
-        return -width if absorbs else 0
+        return -width if self.device == "ecp5" and memory.blocks and not memory.mux else 0
 
     def late(self, numbers: int, more: int) -> int:
         """Registers behind a tree of `numbers` (and `more` levels before it) until the lanes' common latency."""
@@ -155,26 +169,28 @@ Structure = tuple[Mapping[str, float], int, int]
 
 def _reader(p: Part) -> Structure:
     chunks = math.ceil(p["K_MAX"] / p["SIMD"])
-    memory = p["SIMD"] * p["ELEM_BITS"], 2 * p["T_MAX"] * chunks
+    width, depth = p["SIMD"] * p["ELEM_BITS"], 2 * p["T_MAX"] * chunks
+    held = p.memory(width, depth, 16)
     features = {
         "one": 1, "k": bits_of(p["K_MAX"]), "chunk": bits_of(chunks), "tile": bits_of(p["T_MAX"]) * (p["T_MAX"] > 1),
-        "group": bits_of(p["GROUPS_MAX"]), "address": bits_of(memory[1]), "word": memory[0],
-        "lutram": lutram(*memory, 16), "simd": p["SIMD"] * (p["SIMD"] > 1), "mux": block_mux(*memory, 16),
-        "absorbed": p.absorbed(*memory, 16),
+        "group": bits_of(p["GROUPS_MAX"]), "address": bits_of(depth), "word": width,
+        "lutram": held.lutrams, "simd": p["SIMD"] * (p["SIMD"] > 1), "mux": held.mux,
+        "absorbed": p.absorbed(width, held),
     }  # fmt: skip
-    return features, 0, memory_blocks(*memory, 16)
+    return features, 0, held.blocks
 
 
 def _rom(p: Part) -> Structure:
     size = p["WIDTH"] * p["DEPTH"]
     small = size < 1024
+    width = p["WIDTH"] - p["CONSTANT_BITS"]  # Yosys drops columns of one value
+    held = Memory() if small else p.memory(width, p["DEPTH"], 0, written=False)
     features = {
-        "one": 1, "address": bits_of(p["DEPTH"]), "content": size * small, "width": p["WIDTH"] * small,
-        "mux": 0 if small else block_mux(p["WIDTH"], p["DEPTH"]),
-        "absorbed": 0 if small else p.absorbed(p["WIDTH"], p["DEPTH"], 0),
+        "one": 1, "address": bits_of(p["DEPTH"]), "content": width * p["DEPTH"] * small, "width": width * small,
+        "mux": held.mux, "absorbed": p.absorbed(width, held),
         "constant": -p["WIDTH"] * (p["DEPTH"] == 1),  # what reads a single word shrinks around it
     }  # fmt: skip
-    return features, 0, 0 if small else blocks(p["WIDTH"], p["DEPTH"])
+    return features, 0, held.blocks
 
 
 def _mvu(p: Part) -> Structure:
@@ -198,8 +214,9 @@ def _mvu(p: Part) -> Structure:
     if tiled:
         fifo = _fifo(Part(p.device, {"WIDTH": pe * acc, "DEPTH": p["T_MAX"]}))
         features |= {f"fifo_{name}": value for name, value in fifo[0].items()}
-        features["lutram"] = lutram(pe * acc, p["T_MAX"])
-        bram = fifo[2] + (memory_blocks(pe * acc, p["T_MAX"]) if p["CHUNKS_MAX"] > 1 else 0)
+        sums = p.memory(pe * acc, p["T_MAX"])
+        features["lutram"] = sums.lutrams
+        bram = fifo[2] + sums.blocks * (p["CHUNKS_MAX"] > 1)
     return features, dsp, bram
 
 
@@ -348,25 +365,28 @@ def _requant(p: Part) -> Structure:
     pe, acc, bias, tiled = p["PE"], p["ACC_BITS"], p["BIAS_BITS"], p["T_MAX"] > 1
     split, pick, halves = acc > 18, pe > 2, math.ceil(pe / 2)
     total = max(acc + p["MULT_BITS"], bias) + 1
+    coarse = max(0, p["SHIFT"] - 1) // 8 * 8  # the shift's first step
     features = {
-        "one": 1, "sum": total, "above": total - p["OUT_BITS"], "out": p["OUT_BITS"], "bias": bias,
-        "bias_stages": bias * (2 + pick + split), "pairs": pe // 2 * acc, "halves": (halves - 1) * acc,
+        "one": 1, "sum": total, "coarse": total - coarse, "above": total - p["OUT_BITS"], "out": p["OUT_BITS"],
+        "bias": bias, "bias_stages": p["BIAS_VARIES"] * (2 + pick + split), "mult": p["MULT_VARIES"],
+        "pairs": pe // 2 * acc, "halves": (halves - 1) * acc,
         "half": pick * halves * acc, "pick": pick, "split": split, "split_sum": split * (acc + p["MULT_BITS"]),
         "lane": p["LANE_BITS"] * (pe > 1), "odd": pe & (pe - 1) != 0, "many": pe > 1, "rows": bits_of(p["ROWS_MAX"]),
         "tile": tiled, "tile_bits": bits_of(p["T_MAX"]) * tiled, "tile_rows": bits_of(p["ROWS_MAX"]) * tiled,
-        "window": tiled * lutram(p["LANE_BITS"] + bias + p["MULT_BITS"], 2 ** bits_of(2 * pe), 1024),
+        "window": tiled * p.memory(p["LANE_BITS"] + bias + p["MULT_BITS"], 2 ** bits_of(2 * pe), 1024).lutrams,
     }  # fmt: skip
     return features, 1 + split, 0
 
 
 def _reorder(p: Part) -> Structure:
-    memory = p["ELEM_BITS"], 2 * p["ROWS_MAX"] * p["T_MAX"]
+    width, depth = p["ELEM_BITS"], 2 * p["ROWS_MAX"] * p["T_MAX"]
+    held = p.memory(width, depth)
     features = {
-        "one": 1, "address": bits_of(memory[1]), "rows": bits_of(p["ROWS_MAX"]), "tile": bits_of(p["T_MAX"]),
-        "word": memory[0], "lutram": lutram(*memory), "pe": bits_of(p["PE"]), "mux": block_mux(*memory, 32),
-        "absorbed": p.absorbed(*memory),
+        "one": 1, "address": bits_of(depth), "rows": bits_of(p["ROWS_MAX"]), "tile": bits_of(p["T_MAX"]),
+        "word": width, "lutram": held.lutrams, "pe": bits_of(p["PE"]), "mux": held.mux,
+        "absorbed": p.absorbed(width, held),
     }  # fmt: skip
-    return features, 0, memory_blocks(*memory)
+    return features, 0, held.blocks
 
 
 def _matmul(p: Part) -> Structure:
@@ -374,22 +394,26 @@ def _matmul(p: Part) -> Structure:
     odd = simd & (simd - 1) != 0  # its chunks are counted
     chunks = math.ceil((p["N_MAX"] if transpose else p["D_MAX"]) / simd)
     words = p["C_MAX"] * math.ceil(p["N_MAX"] / simd) if transpose else math.ceil(p["C_MAX"] / simd) * p["N_MAX"]
-    row, store = (simd * p["A_BITS"], 2 * chunks), (p["B_BITS"], 2 * words)
+    row, store = p.memory(simd * p["A_BITS"], 2 * chunks), p.memory(p["B_BITS"], 2 * words)
     adders, total, _ = adder_tree(simd, p["A_BITS"] + p["B_BITS"])
-    counters = [max(5, bits_of(p[name] + 1)) for name in ("N_MAX", "D_MAX", "H_MAX", "Q_MAX")]
+    sizes = [p[name] for name in ("N_MAX", "N_MAX", "D_MAX", "D_MAX", "H_MAX", "H_MAX", "Q_MAX")]  # that are counted
+    bits = [max(5, bits_of(size + 1)) * (size > 1) for size in sizes]
+    counters = sum(bits)
+    wraps = sum(width for size, width in zip(sizes, bits, strict=True) if size & (size - 1))
     features = {
-        "one": 1, "transpose": transpose, "counters": sum(counters), "transpose_counters": transpose * sum(counters),
+        "one": 1, "transpose": transpose, "counters": counters, "transpose_counters": transpose * counters,
+        "wraps": wraps, "stride": bits_of(2 * words) * (p["C_MAX"] & (p["C_MAX"] - 1) > 0),
         "address": bits_of(2 * words), "transpose_address": transpose * bits_of(2 * words),
         "chunk": bits_of(2 * chunks),
-        "tree": total, "adders": adders, "mac": simd, "acc": p["ACC_BITS"], "row_lutram": lutram(*row),
-        "store_lutram": simd * lutram(*store), "row": simd * p["A_BITS"], "word": simd * p["B_BITS"],
-        "stall": p["STALL_REGISTER"], "mux": block_mux(*row, 32) + simd * block_mux(*store, 32),
+        "tree": total, "adders": adders, "mac": simd, "acc": p["ACC_BITS"], "row_lutram": row.lutrams,
+        "store_lutram": simd * store.lutrams, "row": simd * p["A_BITS"], "word": simd * p["B_BITS"],
+        "stall": p["STALL_REGISTER"], "mux": row.mux + simd * store.mux,
         "simd_address": simd * bits_of(2 * words), "load": (simd > 1) * simd,
-        "words": p["C_MAX"] & (p["C_MAX"] - 1) == 0, "counted": odd * bits_of(chunks), "odd": odd,
-        "absorbed": p.absorbed(*row) + simd * p.absorbed(*store),
+        "counted": odd * bits_of(chunks), "odd": odd,
+        "absorbed": p.absorbed(simd * p["A_BITS"], row) + simd * p.absorbed(p["B_BITS"], store),
     }  # fmt: skip
     dsp = simd * _on_block(p, p["A_BITS"] + p["B_BITS"])
-    return features, dsp, memory_blocks(*row) + simd * memory_blocks(*store)
+    return features, dsp, row.blocks + simd * store.blocks
 
 
 def _layernorm(p: Part) -> Structure:
@@ -407,7 +431,7 @@ def _layernorm(p: Part) -> Structure:
     dsp += p.device == "xcup" and x + log > 18 and magnitude <= 19  # 18 bits without sign take two of its multipliers
     if ones > 2:  # C * S2 in two parts and C * x
         dsp += 3 + (2 * x - 1 + log - 18 > 18)
-    return features, dsp, blocks(x, 2 ** bits_of(count + 64)) + 1
+    return features, dsp, p.memory(x, 2 ** bits_of(count + 64)).blocks + 1
 
 
 def _softmax(p: Part) -> Structure:
@@ -416,22 +440,24 @@ def _softmax(p: Part) -> Structure:
         "one": 1, "address": address, "out": p["OUT_BITS"], "twin": p["TWIN_SHIFT"] > 0,
         "power": p["L_MAX"] & (p["L_MAX"] - 1) == 0,
     }  # fmt: skip
-    return features, 1, 1 + blocks(8, 2**address) + blocks(12, 2**address)
+    return features, 1, 1 + p.memory(8, 2**address, 0).blocks + p.memory(12, 2**address, 0).blocks
 
 
 def _lookup(p: Part) -> Structure:
-    size = p["OUT_BITS"] * 2 ** p["IN_BITS"]
-    features = {"one": 1, "out": p["OUT_BITS"], "content": size}
+    features = {
+        "one": 1, "out": p["OUT_BITS"], "functions3": p["FUNCTIONS3"], "functions5": p["FUNCTIONS5"],
+    }  # fmt: skip
     return features, 0, 0
 
 
 def _swu(p: Part) -> Structure:
     frame = p["H_MAX"] * p["W_MAX"] * p["C_MAX"]
+    held = p.memory(p["ELEM_BITS"], 2 * frame, 0)
     features = {
         "one": 1, "address": bits_of(2 * frame), "side": bits_of(p["W_MAX"]), "channels": p["C_MAX"] > 1,
-        "elem": p["ELEM_BITS"], "mux": block_mux(p["ELEM_BITS"], 2 * frame),
+        "elem": p["ELEM_BITS"], "mux": held.mux,
     }  # fmt: skip
-    return features, 0, blocks(p["ELEM_BITS"], 2 * frame)
+    return features, 0, held.blocks
 
 
 def _embed(p: Part) -> Structure:
@@ -463,8 +489,9 @@ def _fifo(p: Part) -> Structure:
         return {"small": 1, "small_width": width, "small_address": bits_of(depth), "small_ram": rams}, 0, 0
     words = depth - 2
     room = 2 ** bits_of(words) if words <= 2048 else words
-    features = {"deep": 1, "deep_width": width, "deep_address": bits_of(words), "deep_mux": block_mux(width, room)}
-    return features, 0, blocks(width, room)
+    held = p.memory(width, room, 0)
+    features = {"deep": 1, "deep_width": width, "deep_address": bits_of(words), "deep_mux": held.mux}
+    return features, 0, held.blocks
 
 
 MODULES: dict[str, Callable[[Part], Structure]] = {

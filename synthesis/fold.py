@@ -466,13 +466,12 @@ def search(
 
 
 def minimize_accumulators(model: ModelWrapper) -> ModelWrapper:
-    """FINN's MinimizeAccumulatorWidth, then the constants of the requants that follow from it."""
+    """FINN's MinimizeAccumulatorWidth, then what follows from the constants."""
     from finn.transformation.fpgadataflow.minimize_accumulator_width import MinimizeAccumulatorWidth
 
     model = model.transform(MinimizeAccumulatorWidth())
     for node in model.graph.node:
-        if kind(inst := getCustomOp(node)) == "VitrailRequant":
-            inst.finish_constants(model)
+        getCustomOp(node).finish_constants(model)
     return model
 
 

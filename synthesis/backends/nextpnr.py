@@ -4,10 +4,10 @@
 The clock is chosen after routing. nextpnr's router takes up again what is too slow for the clock that it aims for
 (timing-driven rip-up: without it a detour of one wire often sets Fmax), and ends when nothing is. So a design is placed
 once and that placement routed with several aims: from one that the placer's estimate makes likely, to slower ones until
-one is met, or to faster ones while they are. From the Fmax that nextpnr reports, the fastest of the board's
-clock_mhz_options that is not above Fmax is taken; the PLL's dividers in the text configuration are written before
-ecppack. Nothing else depends on that clock: the UART runs on the oscillator. So the timing is met at the clock that the
-PLL makes. Fmax moves by some MHz with the seed of the placer; several can be tried and the fastest kept.
+one is met, or to faster ones while Fmax grows. The fastest clock of the PLL that is not above the Fmax that nextpnr
+reports is taken; the PLL's dividers in the text configuration are written before ecppack. Nothing else depends on that
+clock: the UART runs on the oscillator. So the timing is met at the clock that the PLL makes. Fmax moves by some MHz
+with the seed of the placer; several can be tried and the fastest kept.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,12 @@ from synthesis.backends.process import Progress, run_tool, show_progress
 from synthesis.backends.yosys import unit_of_name
 from synthesis.build import file_hash, write_json
 
-# EHXPLLL limits in MHz, as Project Trellis' ecppll has them
+# EHXPLLL limits, as Project Trellis' ecppll has them: of the phase detector, the VCO and what an output divides it to
 PHASE_DETECTOR_MHZ = (3.125, 400.0)
 VCO_MHZ = (400.0, 800.0)
+OUTPUT_MHZ = (10.0, 400.0)
 VCO_PREFERRED_MHZ = 600.0
+MOST_INPUT_DIV, MOST_FEEDBACK_DIV, MOST_OUTPUT_DIV = 128, 80, 128
 DEVICES = {"LFE5U-12F": "--12k", "LFE5U-25F": "--25k", "LFE5U-45F": "--45k", "LFE5U-85F": "--85k"}
 # Routing is given up when so many wires are in conflict at this iteration
 STALL_ITERATION, STALL_WIRES = 25, 500
@@ -51,6 +54,8 @@ AIM_ITERATIONS = 40
 # The next one is slower by at least this share, where up to so many wires miss it (one path has some); or faster by the
 # first of these where it is met
 AIM_STEPS = ((20, 0.03), (200, 0.05), (math.inf, 0.1))
+# Aims that are no further apart are one
+AIM_CLOSE = 0.02
 # Options of placing and of routing
 OPTIONS = ("--threads", "1", "--placer", "static", "--router", "router2", "--tmg-ripup", "--timing-allow-fail")
 # In a placed design, as nextpnr writes it: the clock to aim for, in Hz; what is at a pin without a net
@@ -82,19 +87,30 @@ class _StoppedError(RuntimeError):
 
 @dataclass(frozen=True)
 class PllDividers:
-    """Setting of one EHXPLLL: output = input * feedback_div / input_div; the VCO runs output_div times faster."""
+    """Setting of one EHXPLLL: VCO = input / input_div * feedback_div * loop_div, output = VCO / output_div.
+
+    The clock that is fed back (CLKOP) has a divider of its own, so that the output (CLKOS) need not be a multiple of
+    the phase detector's clock.
+    """
 
     input_div: int
     feedback_div: int
+    loop_div: int
     output_div: int
+
+    def output_mhz(self, input_mhz: float) -> float:
+        """The clock that it makes."""
+        return input_mhz * self.feedback_div * self.loop_div / (self.input_div * self.output_div)
 
     def parameters(self) -> dict[str, int]:
         """Parameters of the EHXPLLL that follow from it."""
         return {
             "CLKI_DIV": self.input_div,
             "CLKFB_DIV": self.feedback_div,
-            "CLKOP_DIV": self.output_div,
-            "CLKOP_CPHASE": self.output_div // 2,
+            "CLKOP_DIV": self.loop_div,
+            "CLKOP_CPHASE": self.loop_div // 2,
+            "CLKOS_DIV": self.output_div,
+            "CLKOS_CPHASE": self.output_div // 2,
         }
 
 
@@ -137,36 +153,46 @@ def _rounded(figures: Mapping[Any, float | None]) -> dict[str, float | None]:
     return {str(key): figure if figure is None else round(figure, 2) for key, figure in figures.items()}
 
 
-def pll_dividers(input_mhz: float, output_mhz: float) -> PllDividers:
-    """Find the PLL setting for an output clock.
-
-    Returns:
-        The dividers with the smallest frequency error, among these with a VCO closest to 600 MHz.
-
-    Raises:
-        ValueError: the best setting is more than 0.1 % off.
-    """
-    best: tuple[float, float, PllDividers] | None = None
-    for input_div in range(1, 129):
+@cache
+def _loops(input_mhz: float) -> tuple[tuple[float, PllDividers], ...]:
+    """Each VCO clock in MHz with the dividers that make it (output_div 0), those of the fastest phase detector."""
+    found: dict[float, PllDividers] = {}
+    for input_div in range(1, MOST_INPUT_DIV + 1):
         detector_mhz = input_mhz / input_div
         if not PHASE_DETECTOR_MHZ[0] <= detector_mhz <= PHASE_DETECTOR_MHZ[1]:
             continue
-        for feedback_div in range(1, 81):
-            made_mhz = detector_mhz * feedback_div
-            error = round(abs(made_mhz - output_mhz), 9)
-            if best is not None and error > best[0]:
+        for feedback_div in range(1, MOST_FEEDBACK_DIV + 1):
+            loop_mhz = detector_mhz * feedback_div
+            if not OUTPUT_MHZ[0] <= loop_mhz <= OUTPUT_MHZ[1]:
                 continue
-            for output_div in range(1, 129):
-                vco_mhz = made_mhz * output_div
-                if VCO_MHZ[0] <= vco_mhz <= VCO_MHZ[1]:
-                    rank = (error, round(abs(vco_mhz - VCO_PREFERRED_MHZ), 9))
-                    if best is None or rank < best[:2]:
-                        best = (*rank, PllDividers(input_div, feedback_div, output_div))
-    if best is None or best[0] > output_mhz * 1e-3:
-        raise ValueError(
-            f"the PLL cannot make {output_mhz:g} MHz from {input_mhz:g} MHz; choose another clock in board.yaml"
-        )
-    return best[2]
+            most = min(MOST_OUTPUT_DIV, int(VCO_MHZ[1] / loop_mhz))
+            for loop_div in range(math.ceil(VCO_MHZ[0] / loop_mhz), most + 1):
+                vco_mhz = round(loop_mhz * loop_div, 9)
+                found.setdefault(vco_mhz, PllDividers(input_div, feedback_div, loop_div, 0))
+    return tuple(found.items())
+
+
+def pll_dividers(input_mhz: float, most_mhz: float) -> PllDividers:
+    """Find the PLL setting of the fastest clock that is not above a limit.
+
+    Returns:
+        Its dividers: of several settings that with a VCO closest to 600 MHz.
+
+    Raises:
+        ValueError: the PLL has no clock up to that limit which is at most 1 % below it.
+    """
+    best: tuple[tuple[float, float], PllDividers] | None = None
+    for vco_mhz, loop in _loops(input_mhz):
+        output_div = max(1, math.ceil(vco_mhz / most_mhz - 1e-9))
+        made_mhz = vco_mhz / output_div
+        if output_div > MOST_OUTPUT_DIV or not OUTPUT_MHZ[0] <= made_mhz <= OUTPUT_MHZ[1]:
+            continue
+        rank = (-round(made_mhz, 9), abs(vco_mhz - VCO_PREFERRED_MHZ))
+        if best is None or rank < best[0]:
+            best = rank, replace(loop, output_div=output_div)
+    if best is None or best[1].output_mhz(input_mhz) < 0.99 * most_mhz:
+        raise ValueError(f"the PLL makes no clock of about {most_mhz:g} MHz from {input_mhz:g} MHz; choose another one")
+    return best[1]
 
 
 def pll_parameters(board: dict[str, Any]) -> dict[str, int]:
@@ -175,6 +201,7 @@ def pll_parameters(board: dict[str, Any]) -> dict[str, int]:
     return {
         "PLL_INPUT_DIV": dividers.input_div,
         "PLL_FEEDBACK_DIV": dividers.feedback_div,
+        "PLL_LOOP_DIV": dividers.loop_div,
         "PLL_OUTPUT_DIV": dividers.output_div,
     }
 
@@ -186,35 +213,35 @@ def set_pll(config: str, dividers: PllDividers) -> str:
         ValueError: the configuration does not hold exactly one PLL.
     """
     for name, parameter in dividers.parameters().items():
-        value = parameter if name == "CLKOP_CPHASE" else parameter - 1  # a divider is written less one
+        value = parameter if name.endswith("_CPHASE") else parameter - 1  # a divider is written less one
         config, count = re.subn(rf"^word: {name} [01]{{7}}$", f"word: {name} {value:07b}", config, flags=re.MULTILINE)
         if count != 1:
             raise ValueError(f"text configuration holds {count} words {name}, expected those of one PLL")
     return config
 
 
-def choose_clock(fmax_mhz: float, options: Sequence[float]) -> float | None:
-    """Return the fastest clock that does not exceed Fmax, None when all do."""
-    return max((clock for clock in options if clock <= fmax_mhz), default=None)
+def choose_dividers(fmax_mhz: float, board: Mapping[str, Any]) -> PllDividers | None:
+    """Return the PLL setting of the fastest clock up to Fmax within the board's range; None: Fmax is below it."""
+    slowest, fastest = board["clock_mhz_range"]
+    if fmax_mhz < slowest:
+        return None
+    dividers = pll_dividers(board["oscillator_mhz"], min(fmax_mhz, fastest))
+    return dividers if dividers.output_mhz(board["oscillator_mhz"]) >= slowest else None
 
 
-def slower_aim(aim_mhz: float, wires: int, options: Sequence[float]) -> float | None:
-    """Return the clock in MHz to aim for where so many wires are too slow for another one; None below all options."""
+def slower_aim(aim_mhz: float, wires: int) -> float:
+    """Return the clock in MHz to aim for where so many wires are too slow for another one."""
     step = next(share for most, share in AIM_STEPS if wires <= most)
-    return choose_clock(aim_mhz * (1 - step), options)
+    return round(aim_mhz * (1 - step), 1)
 
 
-def faster_aim(aim_mhz: float, fmax_mhz: float, options: Sequence[float]) -> float | None:
-    """Return the clock in MHz to aim for where another one is met; None above all options."""
-    least = max(aim_mhz * (1 + AIM_STEPS[0][1]), fmax_mhz)
-    return min((clock for clock in options if clock >= least), default=None)
+def faster_aim(aim_mhz: float, fmax_mhz: float) -> float:
+    """Return the clock in MHz to aim for where another one is met or nearly so."""
+    return round(max(aim_mhz * (1 + AIM_STEPS[0][1]), fmax_mhz), 1)
 
 
 def set_target(placed: Path, routable: Path, aim_mhz: float) -> None:
     """Copy a placed design of nextpnr, as it writes it, with a clock to aim for.
-
-    nextpnr forgets a pin without a net when it reads a design, and with it the constant that the pin is tied to; a pin
-    with an undefined level is remembered.
 
     Raises:
         ValueError: the file does not hold exactly one such clock.
@@ -222,7 +249,16 @@ def set_target(placed: Path, routable: Path, aim_mhz: float) -> None:
     text, count = TARGET.subn(rb"\g<1>%.6f\g<2>" % (aim_mhz * 1e6), placed.read_bytes())
     if count != 1:
         raise ValueError(f"{placed} holds {count} keys target_freq, expected one")
-    routable.write_bytes(NO_NET.sub(rb'\1[ "x" ]', text))
+    routable.write_bytes(text)
+
+
+def mark_unconnected(placed: Path) -> None:
+    """Give the pins without a net in a placed design of nextpnr an undefined level.
+
+    nextpnr forgets a pin without a net when it reads a design, and with it the constant that the pin is tied to; a pin
+    with an undefined level is remembered.
+    """
+    placed.write_bytes(NO_NET.sub(rb'\1[ "x" ]', placed.read_bytes()))
 
 
 def cell_settings(config: str) -> dict[str, list[str]]:
@@ -332,19 +368,18 @@ def place_and_route(
         for final in KEPT_FILES:
             if best.file(final).is_file():
                 shutil.copyfile(best.file(final), out_dir / final)
-        clock_mhz = choose_clock(best.fmax_mhz or 0.0, board["clock_mhz_options"])
-        if clock_mhz is None:
+        dividers = choose_dividers(best.fmax_mhz or 0.0, board)
+        if dividers is None:
             path = out_dir / "critical_path.txt"
             slowest = f"  slowest path: {path}\n" if path.is_file() else ""
             raise RuntimeError(
                 f"{what}: {', '.join(placement.reached for placement in placements)}; "
-                f"the slowest clock of {board['name']} is {min(board['clock_mhz_options'])} MHz\n"
+                f"the slowest clock of {board['name']} is {board['clock_mhz_range'][0]} MHz\n"
                 f"{slowest}  log: {out_dir / 'nextpnr.log'}\n"
                 f"  try more placements (SEEDS=), fold less wide (FPS=), shorten that path, or give a slower clock in "
                 f"{board['dir'] / 'board.yaml'}"
             )
         part_config, part_bit = out_dir / f"{name}.config.part", out_dir / f"{name}.bit.part"
-        dividers = pll_dividers(board["oscillator_mhz"], clock_mhz)
         part_config.write_text(set_pll(best.file("config").read_text(), dividers))
         job.netlist.unlink()
     # YoWASP's tools see the working directory and what is below it only
@@ -362,7 +397,7 @@ def place_and_route(
     return Routed(
         bitstream=out_dir / f"{name}.bit",
         fmax_mhz=best.fmax_mhz,
-        clock_mhz=clock_mhz,
+        clock_mhz=round(dividers.output_mhz(board["oscillator_mhz"]), 6),
         seed=best.seed,
         placements={placement.seed: placement.fmax_mhz for placement in placements},
         aims=best.aims,
@@ -390,7 +425,7 @@ class _Placement:
 
     def meets(self, board: dict[str, Any]) -> bool:
         """True when it reaches one of the board's clocks."""
-        return choose_clock(self.fmax_mhz or 0.0, board["clock_mhz_options"]) is not None
+        return choose_dividers(self.fmax_mhz or 0.0, board) is not None
 
 
 @dataclass(frozen=True)
@@ -409,7 +444,7 @@ class _Job:
         about = [
             version(),
             inside,
-            *(board[key] for key in ("part", "package", "speed", "oscillator_mhz", "clock_mhz_options")),
+            *(board[key] for key in ("part", "package", "speed", "oscillator_mhz", "clock_mhz_range")),
         ]
         folder = kept.resolve() / content_hash(*about, netlist_json, pins, Path(__file__))
         for other in kept.glob("*"):
@@ -499,17 +534,20 @@ class _Job:
             files = ("--write", part.name, "--textcfg", placement.file("placed.config").name)
             options = ("--json", self.netlist.name, "--no-route", *files)
             seconds = self._run(placement.seed, placement.file("place.log"), options, progress)
+            mark_unconnected(part)
             part.replace(placed)
         return placed_fmax(placement.file("place.log").read_text(errors="replace")), seconds
 
     def _route(self, seed: int, progress: Progress) -> _Placement:
         """Place, and route for the fastest clock that is met."""
-        options = self.board["clock_mhz_options"]
+        slowest, fastest = self.board["clock_mhz_range"]
         placement = _Placement(self.folder, seed)
         placed_mhz, seconds = self._place(placement, progress)
         placement = replace(placement, seconds=seconds)
-        aim_mhz = choose_clock(FIRST_AIM * placed_mhz, options) or min(options)
-        while aim_mhz is not None and f"{aim_mhz:g}" not in placement.aims:
+        aim_mhz: float | None = round(min(max(FIRST_AIM * placed_mhz, slowest), fastest), 1)
+        while aim_mhz is not None and slowest <= aim_mhz <= fastest:
+            if any(abs(aim_mhz / float(aim) - 1) < AIM_CLOSE for aim in placement.aims):
+                break
             start = time.monotonic()
             placement, aim_mhz = self._aim(placement, aim_mhz, progress)
             placement = replace(placement, seconds=placement.seconds + time.monotonic() - start)
@@ -528,7 +566,7 @@ class _Job:
         Returns:
             The placement with the faster of the two routes; the clock to aim for next, None: this was the last one.
         """
-        options, aim = self.board["clock_mhz_options"], f"{aim_mhz:g}"
+        aim = f"{aim_mhz:g}"
         log = best.file(f"nextpnr_{aim}.log")
         parts = {name: best.file(f"{name}.part") for name in ("config", "timing.json")}
         routable = best.file("aim.json")
@@ -539,7 +577,7 @@ class _Job:
             self._run(best.seed, log, (*flags, *files), stop_at_stall(progress, aim_mhz))
         except AimStallError as stall:
             tried = replace(best, aims={**best.aims, aim: None})
-            return tried, slower_aim(aim_mhz, stall.wires, options) if best.fmax_mhz is None else None
+            return tried, slower_aim(aim_mhz, stall.wires) if best.fmax_mhz is None else None
         except RouterStallError as stall:
             return replace(best, reached=best.reached or f"{stall} with seed {best.seed}"), None
         check_settings(best.file("placed.config").read_text(), parts["config"].read_text())
@@ -549,13 +587,10 @@ class _Job:
         except RuntimeError as error:
             return replace(best, reached=best.reached or f"{error} with seed {best.seed}"), None
         tried = replace(best, aims={**best.aims, aim: fmax_mhz})
-        following = None
-        if fmax_mhz >= aim_mhz:
-            following = faster_aim(aim_mhz, fmax_mhz, options)
-        elif best.fmax_mhz is None:  # the router may end with wires that are too slow
-            following = slower_aim(aim_mhz, 1, [clock for clock in options if clock > fmax_mhz])
         if fmax_mhz <= (best.fmax_mhz or 0.0):
-            return tried, following
+            return tried, None
+        slower = slower_aim(aim_mhz, 1)  # the router may end with wires that are too slow
+        following = faster_aim(aim_mhz, fmax_mhz) if fmax_mhz >= slower or best.fmax_mhz else slower
         slowest = slowest_by_unit(timing, self.inside)
         lines = [f"{ns:7.2f} ns  {unit}: into {register}" for unit, (ns, register) in slowest.items()]
         lines = [*critical_path(timing), "", "Slowest path into each unit:", *lines, ""]

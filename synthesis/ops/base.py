@@ -73,6 +73,7 @@ class Instance:
         ports: Stream port prefix -> stream it connects to: "in0", "out1" for the op's own streams (a list for a
             packed port), any other word for a wire inside the op.
         tie: Further input ports -> SystemVerilog expression.
+        figures: What the cost model knows of the constants inside, beside the parameters: name -> count.
     """
 
     module: str
@@ -82,6 +83,11 @@ class Instance:
     cfg: dict[str, int] = field(default_factory=dict)
     cfg_bits: dict[str, int] = field(default_factory=dict)
     tie: dict[str, str] = field(default_factory=dict)
+    figures: Mapping[str, int] = field(default_factory=dict)
+
+    def cost_params(self) -> dict[str, int | str]:
+        """What the cost model asks of it."""
+        return {**self.params, **self.figures}
 
 
 @dataclass(frozen=True)
@@ -154,6 +160,9 @@ class VitrailOp(HWCustomOp):
         """Lines of the memory files that structure() names."""
         return {}
 
+    def finish_constants(self, model: ModelWrapper) -> None:
+        """Set the attributes that follow from the constants."""
+
     def macs(self) -> int:
         """Multiply-accumulates of one image."""
         return 0
@@ -174,8 +183,8 @@ class VitrailOp(HWCustomOp):
 
     def cost(self, fpgapart: str) -> Cost:
         """Estimated resources: those of the instances (synthesis.cost)."""
-        device = family(fpgapart)
-        return sum((module_cost(device, item.module, item.params) for item in self.structure().instances), Cost())
+        device, instances = family(fpgapart), self.structure().instances
+        return sum((module_cost(device, item.module, item.cost_params()) for item in instances), Cost())
 
     # What FINN asks.
 

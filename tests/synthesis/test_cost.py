@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """synthesis/cost.py: memories and trees by hand, structure against Yosys, and what estimates are made of."""
 
+import numpy as np
 import pytest
 
 from synthesis import cost
@@ -44,13 +45,28 @@ endmodule
     ],
 )
 def test_blocks_by_hand(width, depth, found):
-    assert cost.blocks(width, depth) == found
+    assert cost.memory("ecp5", width, depth).blocks == found
+
+
+def test_blocks_of_a_rom_hold_several_ranges_side_by_side():
+    """2,280 words of 14 bits: five ranges of 512 words are 70 bits, two blocks of 36; four multiplexers of 14 bits."""
+    assert cost.memory("ecp5", 14, 2280, written=False) == cost.Memory(blocks=2, mux=4 * 14)
+    # words that are written are kept in columns of nine bits
+    assert cost.memory("ecp5", 14, 2280).blocks == 3
+
+
+def test_blocks_of_ultrascale_come_in_two_sizes():
+    """One of 18 kbit weighs 129, one of 36 kbit 257 and holds 72 bits; narrow and deep ones are cascaded in pairs."""
+    assert cost.memory("xcup", 36, 512) == cost.Memory(blocks=1)
+    assert cost.memory("xcup", 72, 512) == cost.Memory(blocks=2)
+    assert cost.memory("xcup", 1, 65536) == cost.Memory(blocks=4)
 
 
 def test_small_memories_are_lut_ram():
-    assert cost.memory_blocks(200, 32) == 0 and cost.lutram(200, 32) == 2 * 50
-    assert cost.memory_blocks(8, 33) == 1 and cost.lutram(8, 33) == 0
-    assert cost.memory_blocks(8, 17, 16) == 1
+    assert cost.memory("ecp5", 200, 32) == cost.Memory(lutrams=2 * 50)
+    assert cost.memory("ecp5", 8, 33) == cost.Memory(blocks=1)
+    assert cost.memory("ecp5", 8, 17, 16).blocks == 1
+    assert cost.memory("ecp5", 0, 5) == cost.Memory()
 
 
 def test_adder_tree_by_hand():
@@ -128,3 +144,20 @@ def test_estimate_is_near_to_synthesis(device, changes, tmp_path):
     assert estimate.bram == used["bram"] * (1 if device == "ecp5" else 2)
     assert estimate.lut == pytest.approx(used["lut"], rel={"ecp5": 0.15, "xcup": 0.3}[device])
     assert estimate.ff == pytest.approx(used["ff"], rel=0.2)
+
+
+@pytest.mark.yosys
+@pytest.mark.parametrize("device", cost.FAMILIES)
+@pytest.mark.parametrize(("width", "depth"), [(14, 2280), (11, 9000), (37, 700), (5, 40000)])
+def test_blocks_of_a_rom_are_those_of_synthesis(device, width, depth, tmp_path):
+    rng = np.random.default_rng(depth)
+    words = rng.integers(0, 2**width, depth)
+    (tmp_path / "words.hex").write_text("\n".join(f"{word:x}" for word in words))
+    top = tmp_path / "held.sv"
+    ports = "input logic clk, rst, m_axis_tready, output logic m_axis_tvalid, output logic [{0}:0] m_axis_tdata"
+    rom = f'rom #(.WIDTH({width}), .DEPTH({depth}), .INIT_FILE("words.hex")) rom_i (.*);'
+    top.write_text(f"module held({ports.format(width - 1)}); {rom} endmodule")
+    target = cost.TARGETS[device]
+    made = yosys.synthesize([*unit_sources(["rom"]), top], "held", tmp_path / "out", cwd=tmp_path, target=device)
+    found = cost.module_cost(device, "rom", {"WIDTH": width, "DEPTH": depth})
+    assert found.bram == made.resources["bram"] * target

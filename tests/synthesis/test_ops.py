@@ -3,12 +3,13 @@
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 from qonnx.core.datatype import DataType
+from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
 from quant.intmath import unpack_words
-from quant.schemes import decode
+from quant.schemes import decode, magnitudes
 from synthesis.finn_env import load_finn
 from synthesis.ops.base import hex_words
 
@@ -70,6 +71,67 @@ def test_weight_words_are_in_lane_and_chunk_order():
 def test_accumulator_bits(values, bits):
     """1 * -128 fits in 8 bits, -1 * -128 needs 9, 14 * -128 needs 12."""
     assert mvu(k=2, rows=2, PE=1, SIMD=1, row_scheme=[0, 0]).accumulator_bits(np.array(values)) == bits
+
+
+def constants(kind, values, **attributes):
+    """An op in a graph of its own with its constants, finished."""
+    names = [f"c{i}" for i in range(len(values))]
+    node = helper.make_node(kind, ["x", *names], ["y"], "u", domain=ops.DOMAIN, backend="fpgadataflow", **attributes)
+    held = [numpy_helper.from_array(np.array(v, np.float64), name) for name, v in zip(names, values, strict=True)]
+    model = ModelWrapper(helper.make_model(helper.make_graph([node], "g", [], [], held)))
+    inst = getCustomOp(model.graph.node[0])
+    inst.finish_constants(model)
+    return inst
+
+
+def test_figures_of_constants_by_hand():
+    """M 3, 5, 5: bits 1 and 2 vary; B 0, 1, -1: bits 0 and 1; the other bits, and the lane of one row, are constant."""
+    sizes = {"tokens": 2, "channels": 3, "acc_bits": 12, "shift": 9, "out_bits": 8}
+    rom, unit = constants("VitrailRequant", [[3, 5, 5], [0, 1, -1]], **sizes).structure().instances
+    assert unit.figures == {"MULT_VARIES": 2, "BIAS_VARIES": 2, "SHIFT": 9}
+    assert rom.params["WIDTH"] == 1 + 2 + 17 and rom.figures == {"CONSTANT_BITS": 1 + 15}
+    # B 0, -1, -1: both bits are the same
+    rom, unit = constants("VitrailRequant", [[3, 5, 5], [0, -1, -1]], **sizes).structure().instances
+    assert unit.figures["BIAS_VARIES"] == 1
+    # one word for all rows
+    rom, unit = constants("VitrailRequant", [[3], [7]], **sizes).structure().instances
+    assert rom.params["DEPTH"] == 1 and unit.figures == {"MULT_VARIES": 0, "BIAS_VARIES": 0, "SHIFT": 9}
+
+
+def test_functions_of_a_table_by_hand():
+    """y = code: its bits are three bits of the upper three of four, and one that is constant for each of them."""
+    table = constants("VitrailTable", [range(16)], tokens=1, channels=1, in_bits=4, out_bits=4)
+    assert table.structure().instances[0].figures == {"FUNCTIONS3": 3, "FUNCTIONS5": 4}
+    # the complement of all bits has the same functions, a constant none
+    table = constants("VitrailTable", [range(15, -1, -1)], tokens=1, channels=1, in_bits=4, out_bits=4)
+    assert table.structure().instances[0].figures == {"FUNCTIONS3": 3, "FUNCTIONS5": 4}
+    table = constants("VitrailTable", [[5] * 16], tokens=1, channels=1, in_bits=4, out_bits=4)
+    assert table.structure().instances[0].figures == {"FUNCTIONS3": 0, "FUNCTIONS5": 0}
+
+
+@pytest.mark.parametrize(
+    ("more", "bits"),
+    [
+        ({}, 0),
+        ({"w_bits": 8, "row_scheme": [1, 0] * 4}, 2 * 4 * 3),  # PoT: 5 of 8 bits, two of four lanes, four inputs
+        ({"w_bits": 8, "row_scheme": [2, 0] * 4}, 0),
+        ({"da": 1, "SIMD": 3, "tile": 3}, 4 * 1 * 4),  # the fourth input of the tables
+        ({"da": 1, "SIMD": 6, "tile": 3}, 0),
+    ],
+)
+def test_constant_bits_of_weight_words(more, bits):
+    unit = mvu(**more)
+    assert unit.structure().instances[1].figures == {"CONSTANT_BITS": bits}
+    rng = np.random.default_rng(5)
+    schemes = unit.schemes()
+    values = {int(s): magnitudes(int(s), unit.get("w_bits")) for s in np.unique(schemes)}
+    weight = np.stack([rng.choice(values[int(s)], 300) for s in schemes]) * rng.choice([-1, 1], (8, 300))
+    unit.set_nodeattr("k", 300)
+    words = unit.weight_words(weight)
+    ones, zeros = 0, 0
+    for word in words:
+        ones, zeros = ones | word, zeros | ~word
+    assert unit.word_bits - (ones & zeros & ((1 << unit.word_bits) - 1)).bit_count() == bits
 
 
 def test_requant_words():

@@ -17,8 +17,9 @@ module top #(
     // Longest pause inside a frame from the host
     parameter int unsigned TIMEOUT_MS = 100,
     // PLL: see pll_ecp5
-    parameter int unsigned PLL_INPUT_DIV = 5,
-    parameter int unsigned PLL_FEEDBACK_DIV = 16,
+    parameter int unsigned PLL_INPUT_DIV = 1,
+    parameter int unsigned PLL_FEEDBACK_DIV = 1,
+    parameter int unsigned PLL_LOOP_DIV = 24,
     parameter int unsigned PLL_OUTPUT_DIV = 7
 ) (
     input  wire logic       clk_25mhz,
@@ -45,6 +46,7 @@ module top #(
   pll_ecp5 #(
       .INPUT_DIV   (PLL_INPUT_DIV),
       .FEEDBACK_DIV(PLL_FEEDBACK_DIV),
+      .LOOP_DIV    (PLL_LOOP_DIV),
       .OUTPUT_DIV  (PLL_OUTPUT_DIV)
   ) pll_i (
       .clkin (clk_25mhz),
