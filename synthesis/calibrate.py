@@ -92,6 +92,15 @@ def draw_mvu_da(rng: Rng, target: int) -> tuple[dict[str, Any], list[np.ndarray]
     return draw_mvu(rng, target, da=True)
 
 
+def draw_mvu_pairs(rng: Rng, target: int) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """Rows in pairs on multiplier blocks, or all but one."""
+    attributes, _ = draw_mvu(rng, target)
+    attributes |= {"tile": 1, "w_bits": _pick(rng, 2, 3, 4), "row_scheme": [FIXED] * attributes["rows"]}
+    attributes |= {"dsp_rows": attributes["PE"], "dsp_sums": int(target == 2)}
+    most = 2 ** (attributes["w_bits"] - 1) - 1
+    return attributes, [rng.integers(-most, most + 1, (attributes["rows"], attributes["k"]))]
+
+
 def draw_requant(rng: Rng, target: int) -> tuple[dict[str, Any], list[np.ndarray]]:
     """Behind an mvu of PE rows, or a matmul or layernorm (PE 1)."""
     pe, tokens = _pick(rng, 1, 1, 1, 1, 2, 3, 4, 5, 6, 8, 9, 12, 16), int(rng.integers(5, 200))
@@ -213,8 +222,10 @@ DRAWS: dict[str, tuple[str, Draw, int]] = {
     "fork": ("VitrailFork", draw_fork, 6),
     "split": ("VitrailSplit", draw_split, 6),
     "select": ("VitrailSelect", draw_select, 6),
+    "mvu_pairs": ("VitrailMvu", draw_mvu_pairs, 24),
 }
 FIFOS = 36
+FIFO_NUMBERS = 13  # which random numbers the FIFOs have; each op has those of its place above
 
 
 def draw(name: str, seed: int, device: str) -> tuple[ModelWrapper, Any]:
@@ -262,7 +273,7 @@ def measure(name: str, seed: int, device: str) -> list[dict[str, Any]]:
 
 def fifo_params(seed: int) -> dict[str, int]:
     """A FIFO of a random shape."""
-    rng = np.random.default_rng([seed, len(DRAWS)])
+    rng = np.random.default_rng([seed, FIFO_NUMBERS])
     return {"WIDTH": _log(rng, 4, 40), "DEPTH": _pick(rng, 2, int(rng.integers(3, 33)), _log(rng, 33, 6000))}
 
 
