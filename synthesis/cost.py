@@ -422,13 +422,14 @@ def _layernorm(p: Part) -> Structure:
     magnitude = (count << (x - 1)).bit_length()  # of the sum of a token
     ones = count.bit_count()
     features = {
-        "one": 1, "x": x, "c": log, "split": x + log > 18, "parts": magnitude > 18,
+        "one": 1, "x": x, "c": log, "edge": x + log > 17, "split": x + log > 18, "parts": magnitude > 18,
         "parts_bits": (magnitude > 18) * magnitude, "power": ones == 1, "two": ones == 2,
         "two_bits": (ones == 2) * (3 * x + 2 * log), "low_two": x + log + 1 == 20,
     }  # fmt: skip
     # x * x, three steps of the root in one, n * r; S1 * S1; the low part of n * r
     dsp = 3 + (3 if magnitude > 19 else 1) + (x + log + 1 > 20)
-    dsp += p.device == "xcup" and x + log > 18 and magnitude <= 19  # 18 bits without sign take two of its multipliers
+    # UltraScale+: 18 bits without sign take two of its multipliers, and so do n's from 25 bits on
+    dsp += p.device == "xcup" and (x + log > 18 and magnitude <= 19) + (x + log > 23)
     if ones > 2:  # C * S2 in two parts and C * x
         dsp += 3 + (2 * x - 1 + log - 18 > 18)
     return features, dsp, p.memory(x, 2 ** bits_of(count + 64)).blocks + 1

@@ -129,7 +129,7 @@ def test_multiplier_blocks_by_hand():
 @pytest.mark.parametrize("device", cost.FAMILIES)
 @pytest.mark.parametrize("changes", [{}, {"ROWS_SP2": 2, "DSP_ROWS": 2}, {"DA": 1, "T_MAX": 40, "SIMD": 12}])
 def test_estimate_is_near_to_synthesis(device, changes, tmp_path):
-    """An mvu that no fit has seen: LUT and FF near (UltraScale+ has fewer samples), blocks and block RAMs exactly."""
+    """An mvu that no fit has seen: LUT and FF near (cells between units are any one's), blocks and block RAMs exactly."""
     from synthesis.ops.mvu import da_params
 
     target = cost.TARGETS[device]
@@ -142,7 +142,7 @@ def test_estimate_is_near_to_synthesis(device, changes, tmp_path):
     used, estimate = made.resources, cost.module_cost(device, "mvu", params)
     assert estimate.dsp == used["dsp"]
     assert estimate.bram == used["bram"] * (1 if device == "ecp5" else 2)
-    assert estimate.lut == pytest.approx(used["lut"], rel={"ecp5": 0.15, "xcup": 0.3}[device])
+    assert estimate.lut == pytest.approx(used["lut"], rel={"ecp5": 0.15, "xcup": 0.2}[device])
     assert estimate.ff == pytest.approx(used["ff"], rel=0.2)
 
 
