@@ -129,7 +129,7 @@ def test_multiplier_blocks_by_hand():
 @pytest.mark.parametrize("device", cost.FAMILIES)
 @pytest.mark.parametrize("changes", [{}, {"ROWS_SP2": 2, "DSP_ROWS": 2}, {"DA": 1, "T_MAX": 40, "SIMD": 12}])
 def test_estimate_is_near_to_synthesis(device, changes, tmp_path):
-    """An mvu that no fit has seen: LUT and FF near (cells between units are any one's), blocks and block RAMs exactly."""
+    """An mvu that no fit has seen: LUT and FF near, blocks and block RAMs exactly."""
     from synthesis.ops.mvu import da_params
 
     target = cost.TARGETS[device]
