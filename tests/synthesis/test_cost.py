@@ -62,6 +62,13 @@ def test_blocks_of_ultrascale_come_in_two_sizes():
     assert cost.memory("xcup", 1, 65536) == cost.Memory(blocks=4)
 
 
+def test_columns_of_one_value_take_no_block():
+    """365 words of 704 bits are 20 columns of 36; of weights of which 264 bits are never set, 13 are left."""
+    rom = {"WIDTH": 704, "DEPTH": 365}
+    found = [cost.module_cost("ecp5", "rom", rom | {"CONSTANT_BITS": bits}).bram for bits in (0, 264, 704)]
+    assert found == [20, 13, 0]
+
+
 def test_small_memories_are_lut_ram():
     assert cost.memory("ecp5", 200, 32) == cost.Memory(lutrams=2 * 50)
     assert cost.memory("ecp5", 8, 33) == cost.Memory(blocks=1)
