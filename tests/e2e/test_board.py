@@ -95,7 +95,7 @@ def test_board_skips_garbage(library: Path) -> None:
     rng = random.Random(4)
     images = random_images(3, seed=4)
     with connected(library) as (board, _):
-        board.timeout_s = 0.3
+        board.timeout_s = 1.5  # a busy machine answers late, and each lost frame takes so long
         for _ in range(3):
             board._write(bytes(rng.randrange(256) for _ in range(300)) + host.SYNC + b"\x03\x00")
             check(board.classify(images), images)
