@@ -486,7 +486,7 @@ def _fifo(p: Part) -> Structure:
     if depth <= 2:
         return {"skid": 1, "skid_width": width}, 0, 0
     if depth <= 32:
-        rams = math.ceil(2 ** bits_of(depth - 1) / 16) * math.ceil(width / 4)
+        rams = p.memory(width, 2 ** bits_of(depth - 1)).lutrams
         return {"small": 1, "small_width": width, "small_address": bits_of(depth), "small_ram": rams}, 0, 0
     words = depth - 2
     room = 2 ** bits_of(words) if words <= 2048 else words
@@ -519,7 +519,7 @@ def module_cost(device: str, module: str, params: Params) -> Cost:
     Args:
         device: One of FAMILIES.
         module: Name, as in hw/rtl.
-        params: Its parameters.
+        params: Its parameters, and what figures of its constants it has (synthesis.ops.base.Instance.cost_params).
     """
     found, dsp, bram = MODULES[module](Part(device, params))
     fitted = coefficients(device)[module]

@@ -52,7 +52,7 @@ FIRST_AIM = 1.25
 # It is given up when the wires that miss it or are in conflict have not become fewer for so many iterations
 AIM_ITERATIONS = 40
 # The next one is slower by at least this share, where up to so many wires miss it (one path has some); or faster by the
-# first of these where it is met
+# first of these where it is met or nearly so
 AIM_STEPS = ((20, 0.03), (200, 0.05), (math.inf, 0.1))
 # Aims that are no further apart are one
 AIM_CLOSE = 0.02

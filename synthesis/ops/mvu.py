@@ -43,7 +43,7 @@ def da_beats(tokens: int, simd: int, target: int) -> int:
     return max(tokens, load + 4) if DA_BANKS[target] == 2 else tokens + load + 3
 
 
-def code_bits(scheme: str, bits: int) -> int:
+def used_bits(scheme: str, bits: int) -> int:
     """Bits of a weight's code that are not always zero: PoT has a sign and up to four bits of exponent."""
     return min(bits, 5) if scheme == "pot" else bits
 
@@ -219,7 +219,7 @@ class VitrailMvu(VitrailOp):
         depth = self.groups * self.chunks * (self.quads if self.get("da") else 1)
         words: dict[str, int | str] = {"WIDTH": self.word_bits, "DEPTH": depth, "INIT_FILE": "*_weight.hex"}
         inputs = min(4, simd) if self.get("da") else simd
-        varies = inputs * sum(count * code_bits(name, self.get("w_bits")) for name, count in lanes.items())
+        varies = inputs * sum(count * used_bits(name, self.get("w_bits")) for name, count in lanes.items())
         figures = {"CONSTANT_BITS": self.word_bits - varies}
         rom = Instance("rom", "rom", words, {"m_axis": "weight"}, figures=figures)
         params: dict[str, int | str] = {
