@@ -87,7 +87,7 @@ class Build:
         reference: report.json of the build that hardware EER refers to, or None.
         fraction: Share of the device to use; None: the shares of board.yaml.
         lanes: "all", or "dsp": no row of a linear layer on LUTs.
-        seeds: Number of placements of which the fastest is kept; None: the first that meets a clock of the board.
+        seeds: Number of placements (synthesis.backends.nextpnr.place_and_route); None: its default.
         checkpoint_dir: Folder of the checkpoint.
         recipe_dir: Folder of the recipe.
     """

@@ -170,7 +170,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--lanes", default="all", help="all, or dsp: no row of a linear layer on LUTs")
     parser.add_argument(
-        "--seeds", help="placements to make, of which the fastest is kept; without it the first that serves"
+        "--seeds", help="placements to make, else two; the two that promise most are routed, the faster one is kept"
     )
     parser.add_argument("--untrained", action="store_true", help="seeded random weights instead of the checkpoint")
     parser.add_argument("--reference", help="report.json of the build that the report's hardware EER refers to")

@@ -2,12 +2,12 @@
 """nextpnr back end: an ECP5 netlist to a bitstream whose clock the routed design is known to reach.
 
 The clock is chosen after routing. nextpnr's router takes up again what is too slow for the clock that it aims for
-(timing-driven rip-up: without it a detour of one wire often sets Fmax), and ends when nothing is. So a design is placed
-once and that placement routed with several aims: from one that the placer's estimate makes likely, to slower ones until
-one is met, or to faster ones while Fmax grows. The fastest clock of the PLL that is not above the Fmax that nextpnr
-reports is taken; the PLL's dividers in the text configuration are written before ecppack. Nothing else depends on that
-clock: the UART runs on the oscillator. So the timing is met at the clock that the PLL makes. Fmax moves by some MHz
-with the seed of the placer; several can be tried and the fastest kept.
+(timing-driven rip-up: without it a detour of one wire often sets Fmax), and ends when nothing is. So a placement
+is routed with several aims: from one that the placer's estimate makes likely, to slower ones until one is met, or to
+faster ones while Fmax grows. The fastest clock of the PLL that is not above the Fmax that nextpnr reports is taken; the
+PLL's dividers in the text configuration are written before ecppack. Nothing else depends on that clock: the UART runs
+on the oscillator. So the timing is met at the clock that the PLL makes. Fmax moves by a fifth with the seed of the
+placer, and the placer's estimate with it: of several placements those with the best estimates are routed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
@@ -65,8 +65,10 @@ NO_NET = re.compile(rb"(: )\[ *\]")
 ROUTED = re.compile(r"arc: |word: SLICE.\.K[01]\.INIT |enum: (SLICE.\.[A-D][01]MUX|LSR[01]\.\w+|CLK[01]\.CLKMUX) ")
 # What routing leaves beside its config, under the names they get beside a bitstream
 KEPT_FILES = ("place.log", "nextpnr.log", "timing.json", "critical_path.txt")
-# Seeds of the placer where none are asked for, in turn until one serves
-FALLBACK_SEEDS = (1, 2)
+# Placements where no number is asked for
+SEEDS = 2
+# Of the placements so many are routed, those with the best estimates; more only where none of these serves
+ROUTED_SEEDS = 2
 
 
 class RouterStallError(RuntimeError):
@@ -122,7 +124,8 @@ class Routed:
     fmax_mhz: float
     clock_mhz: float
     seed: int
-    placements: dict[int, float | None]  # seed -> Fmax in MHz, None where there was no usable route
+    placements: dict[int, float | None]  # seed -> Fmax in MHz, None where there is no usable route or none was made
+    placed: dict[int, float]  # seed -> clock in MHz that the placer took for reachable
     aims: dict[str, float | None]  # clock aimed for in MHz -> Fmax, None where it was given up; of this seed
     utilization: dict[str, dict[str, int]]  # {cell type: {"used", "available"}}
     critical_path: list[str]  # one line per hop of the slowest path within the network's clock
@@ -139,6 +142,7 @@ class Routed:
                 **used,
                 "seed": self.seed,
                 "fmax_mhz_by_seed": _rounded(self.placements),
+                "placed_mhz_by_seed": _rounded(self.placed),
                 "fmax_mhz_by_aim": _rounded(self.aims),
             },
             "bitstream": {
@@ -329,7 +333,7 @@ def place_and_route(
     out_dir: Path,
     name: str,
     *,
-    seeds: int | None = None,
+    seeds: int = SEEDS,
     inside: Sequence[str] = ("vit_i",),
     kept: Path | None = None,
     progress: Progress | None = None,
@@ -341,8 +345,8 @@ def place_and_route(
         board: Keys of board.yaml (synthesis.board.load_board).
         out_dir: Takes <name>.bit, <name>.config, timing.json, critical_path.txt and the logs.
         name: Name of the bitstream, without suffix.
-        seeds: Place with seeds 1 to this number, as many at a time as there are processors, and keep the fastest. None:
-            the fastest that is kept, else the first of FALLBACK_SEEDS that routes and meets the slowest clock option.
+        seeds: Place with seeds 1 to this number, as many at a time as there are processors, route those that promise
+            most (ROUTED_SEEDS) and keep the fastest. Placements that are kept count, too.
         inside: Instances whose own instances are the units of critical_path.txt.
         kept: Folder that keeps the placements of this netlist, so that a run that was stopped goes on; those of other
             netlists are removed from it. None: a temporary one.
@@ -356,14 +360,7 @@ def place_and_route(
     what = f"nextpnr: {name} on {board['part']}"
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=".placements") as temporary:
         job = _Job.prepare(netlist_json, board, Path(kept or temporary), what, tuple(inside))
-        if seeds is None:
-            placements = job.kept()
-            for seed in FALLBACK_SEEDS:
-                if any(placement.meets(board) for placement in placements):
-                    break
-                placements.append(job.place(seed, progress or show_progress(what)))
-        else:
-            placements = job.place_all(range(1, seeds + 1), progress or show_progress(what))
+        placements = job.run(seeds, progress or show_progress(what))
         best = max(placements, key=lambda placement: (placement.fmax_mhz or 0.0, -placement.seed))
         for final in KEPT_FILES:
             if best.file(final).is_file():
@@ -373,7 +370,7 @@ def place_and_route(
             path = out_dir / "critical_path.txt"
             slowest = f"  slowest path: {path}\n" if path.is_file() else ""
             raise RuntimeError(
-                f"{what}: {', '.join(placement.reached for placement in placements)}; "
+                f"{what}: {', '.join(placement.reached for placement in placements if placement.reached)}; "
                 f"the slowest clock of {board['name']} is {board['clock_mhz_range'][0]} MHz\n"
                 f"{slowest}  log: {out_dir / 'nextpnr.log'}\n"
                 f"  try more placements (SEEDS=), fold less wide (FPS=), shorten that path, or give a slower clock in "
@@ -400,6 +397,7 @@ def place_and_route(
         clock_mhz=round(dividers.output_mhz(board["oscillator_mhz"]), 6),
         seed=best.seed,
         placements={placement.seed: placement.fmax_mhz for placement in placements},
+        placed={placement.seed: placement.placed_mhz for placement in placements},
         aims=best.aims,
         utilization=timing["utilization"],
         critical_path=critical_path(timing),
@@ -410,12 +408,13 @@ def place_and_route(
 
 @dataclass(frozen=True)
 class _Placement:
-    """One seed placed and routed, or not: files <folder>/seed<n>.*."""
+    """One seed placed, and routed or not: files <folder>/seed<n>.*."""
 
     folder: Path
     seed: int
-    fmax_mhz: float | None = None  # None: no route, or a clock beside the network's that is missed
-    reached: str = ""  # the same in words
+    placed_mhz: float  # what the placer takes for reachable
+    fmax_mhz: float | None = None  # None: not routed, no route, or a clock beside the network's that is missed
+    reached: str = ""  # the same in words; empty: not routed
     seconds: float = 0.0
     aims: dict[str, float | None] = field(default_factory=dict)  # clock aimed for in MHz -> Fmax, None: given up
 
@@ -477,23 +476,36 @@ class _Job:
         seeds = sorted(int(path.stem[4:]) for path in self.folder.glob("seed*.json") if path.stem[4:].isdigit())
         return [placement for seed in seeds if (placement := self.find(seed))]
 
-    def place(self, seed: int, progress: Progress) -> _Placement:
-        """Place and route with one seed, unless that is done."""
-        found = self.find(seed)
-        if found is None:
-            found = self._route(seed, progress)
-            files = [found.file(name) for name in ("config", *KEPT_FILES) if found.fmax_mhz]
-            fields = {key: value for key, value in asdict(found).items() if key != "folder"}
-            write_json(found.file("json"), {**fields, "files": {path.name: file_hash(path) for path in files}})
-            for name in ("placed.json", "placed.config", "aim.json", "config.part", "timing.json.part"):
-                found.file(name).unlink(missing_ok=True)
-        return found
+    def keep(self, placement: _Placement) -> None:
+        """Write a placement's record: its figures, and the hashes of its files."""
+        files = [placement.file(name) for name in ("config", *KEPT_FILES) if placement.fmax_mhz]
+        fields = {key: value for key, value in asdict(placement).items() if key != "folder"}
+        write_json(placement.file("json"), {**fields, "files": {path.name: file_hash(path) for path in files}})
 
-    def place_all(self, seeds: Sequence[int], progress: Progress) -> list[_Placement]:
-        """Place and route with several seeds at a time; the first failure, or an interruption, stops the others."""
+    def run(self, seeds: int, progress: Progress) -> list[_Placement]:
+        """Place with seeds 1 to a number, route the most promising, unless that is done; all that are kept."""
+        kept = self.kept()
+        known = {placement.seed for placement in kept}
+        new = self._each(self.place, [seed for seed in range(1, seeds + 1) if seed not in known], progress)
+        ranked = sorted([*kept, *new], key=lambda placement: (-placement.placed_mhz, placement.seed))
+        for first in range(0, len(ranked), ROUTED_SEEDS):
+            following = slice(first, first + ROUTED_SEEDS)
+            ranked[following] = self._each(self.route, ranked[following], progress)
+            if any(placement.meets(self.board) for placement in ranked):
+                break
+        for path in self.folder.glob("seed*.placed.*"):
+            path.unlink()
+        return sorted(ranked, key=lambda placement: placement.seed)
+
+    def _each(
+        self, work: Callable[[Any, Progress], _Placement], on: Sequence[Any], progress: Progress
+    ) -> list[_Placement]:
+        """Place or route several at a time; the first failure, or an interruption, stops the others."""
         stop = threading.Event()
 
-        def place(seed: int) -> _Placement:
+        def one(item: Any) -> _Placement:
+            seed = getattr(item, "seed", item)
+
             def watch(seconds: float, line: str) -> None:
                 if stop.is_set():
                     raise _StoppedError(f"{self.what}: seed {seed} was stopped")
@@ -501,14 +513,14 @@ class _Job:
 
             try:
                 watch(0.0, "")
-                return self.place(seed, watch)
+                return work(item, watch)
             except BaseException:
                 stop.set()
                 raise
 
-        with ThreadPoolExecutor(min(len(seeds), len(os.sched_getaffinity(0)))) as pool:
+        with ThreadPoolExecutor(max(1, min(len(on), len(os.sched_getaffinity(0))))) as pool:
             try:
-                futures = [pool.submit(place, seed) for seed in seeds]
+                futures = [pool.submit(one, item) for item in on]
                 wait(futures)
             finally:
                 stop.set()
@@ -523,36 +535,39 @@ class _Job:
         command = [*nextpnr_command(), *device, "--lpf", "pins.lpf", "--seed", str(seed), *OPTIONS, *options]
         return run_tool(command, log, self.folder, self.what, progress)
 
-    def _place(self, placement: _Placement, progress: Progress) -> tuple[float, float]:
-        """Place, unless that is done.
+    def place(self, seed: int, progress: Progress) -> _Placement:
+        """Place with one seed."""
+        placement = _Placement(self.folder, seed, 0.0)
+        log, part = placement.file("place.log"), placement.file("placed.json.part")
+        files = ("--write", part.name, "--textcfg", placement.file("placed.config").name)
+        seconds = self._run(seed, log, ("--json", self.netlist.name, "--no-route", *files), progress)
+        mark_unconnected(part)
+        part.replace(placement.file("placed.json"))
+        placed_mhz = placed_fmax(log.read_text(errors="replace"))
+        placement = replace(placement, placed_mhz=placed_mhz, seconds=seconds)
+        self.keep(placement)
+        return placement
 
-        Returns:
-            The clock in MHz that the placer takes for reachable; the elapsed seconds.
-        """
-        placed, part, seconds = placement.file("placed.json"), placement.file("placed.json.part"), 0.0
-        if not placed.is_file():
-            files = ("--write", part.name, "--textcfg", placement.file("placed.config").name)
-            options = ("--json", self.netlist.name, "--no-route", *files)
-            seconds = self._run(placement.seed, placement.file("place.log"), options, progress)
-            mark_unconnected(part)
-            part.replace(placed)
-        return placed_fmax(placement.file("place.log").read_text(errors="replace")), seconds
-
-    def _route(self, seed: int, progress: Progress) -> _Placement:
-        """Place, and route for the fastest clock that is met."""
+    def route(self, placement: _Placement, progress: Progress) -> _Placement:
+        """Route a placement for the fastest clock that is met, unless that is done."""
+        if placement.reached:
+            return placement
+        if not placement.file("placed.json").is_file():
+            placement = self.place(placement.seed, progress)
         slowest, fastest = self.board["clock_mhz_range"]
-        placement = _Placement(self.folder, seed)
-        placed_mhz, seconds = self._place(placement, progress)
-        placement = replace(placement, seconds=seconds)
-        aim_mhz: float | None = round(min(max(FIRST_AIM * placed_mhz, slowest), fastest), 1)
+        aim_mhz: float | None = round(min(max(FIRST_AIM * placement.placed_mhz, slowest), fastest), 1)
         while aim_mhz is not None and slowest <= aim_mhz <= fastest:
             if any(abs(aim_mhz / float(aim) - 1) < AIM_CLOSE for aim in placement.aims):
                 break
             start = time.monotonic()
             placement, aim_mhz = self._aim(placement, aim_mhz, progress)
             placement = replace(placement, seconds=placement.seconds + time.monotonic() - start)
-        if placement.fmax_mhz is None and not placement.reached:
-            return replace(placement, reached=f"no route for {', '.join(placement.aims)} MHz with seed {seed}")
+        if not placement.reached:
+            reached = f"no route for {', '.join(placement.aims)} MHz with seed {placement.seed}"
+            placement = replace(placement, reached=reached)
+        self.keep(placement)
+        for name in ("aim.json", "config.part", "timing.json.part"):
+            placement.file(name).unlink(missing_ok=True)
         return placement
 
     def _aim(self, best: _Placement, aim_mhz: float, progress: Progress) -> tuple[_Placement, float | None]:
