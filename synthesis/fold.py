@@ -254,7 +254,7 @@ class _Search:
                     base[key] += getattr(cost, key)
                 slowest[name] = inst.get_exp_cycles()
         for inst in self.insts.values():
-            cost = fifos_cost(inst, self.part)
+            cost = fifos_cost(model, inst, self.part)
             base["lut"] += cost.lut
             base["bram"] += cost.bram
         self.base = base
@@ -407,12 +407,21 @@ def kind(inst: Any) -> str:
     return inst.onnx_node.op_type.removesuffix("_rtl")
 
 
-def fifos_cost(inst: Any, fpgapart: str) -> Cost:
-    """Estimate of the FIFOs behind a node: branches hold about an image, other edges two beats."""
+def fifos_cost(model: ModelWrapper, inst: Any, fpgapart: str) -> Cost:
+    """Estimate of the FIFOs behind a node: an image where a branch waits for the other one, elsewhere two beats.
+
+    An add takes what passed its branch by only when the other branch has come, a matmul its first input only when it
+    has stored the second; whatever else reads a branch takes it as it comes.
+    """
     total = Cost()
-    for stream, depth in zip(inst.streams_out(), default_depths(inst), strict=True):
+    for name, stream, depth in zip(inst.onnx_node.output, inst.streams_out(), default_depths(inst), strict=True):
         if depth:
-            params = {"WIDTH": stream.width, "DEPTH": 2 if depth == FIFO_BEATS else depth // BRANCH_IMAGES}
+            waits = depth > FIFO_BEATS and any(
+                kind(getCustomOp(reader)) == "VitrailAdd"
+                or (kind(getCustomOp(reader)) == "VitrailMatmul" and reader.input[0] == name)
+                for reader in model.find_consumers(name)
+            )
+            params = {"WIDTH": stream.width, "DEPTH": depth // BRANCH_IMAGES if waits else 2}
             total += module_cost(family(fpgapart), "fifo", params)
     return total
 

@@ -2,6 +2,7 @@
 """Folding: constraints of lanes and sizes, budgets, frame rates, FINN's configuration and reports."""
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from qonnx.transformation.base import Transformation
 
 from synthesis import fold
 from synthesis.board import list_boards, load_board
+from synthesis.cost import Cost
 from synthesis.generate import fifo_depths
 from synthesis.lower import edge_names, execute, lower
 from synthesis.ops.mvu import da_beats, lane_order
@@ -111,6 +113,19 @@ def test_larger_fraction_is_faster(model):
     for folding, fraction in zip(foldings, (0.09, 0.12, 0.2), strict=True):
         assert folding.used["lut"] <= folding.available["lut"] == int(83_640 * fraction)
         assert all(folding.used[key] <= folding.available[key] for key in fold.RESOURCES)
+
+
+def test_one_branch_waits_for_the_other(model, monkeypatch):
+    """Behind a fork the add's input holds an image, behind a split the queries; the other edges hold two beats."""
+    monkeypatch.setattr(fold, "module_cost", lambda family, module, params: Cost(lut=params["DEPTH"]))
+    found = {
+        kind: [fold.fifos_cost(model, inst, "LFE5U-85F").lut for inst in units(model, kind)]
+        for kind in ("VitrailFork", "VitrailSplit", "VitrailAdd", "VitrailMvu")
+    }
+    split, fork = units(model, "VitrailSplit")[0], units(model, "VitrailFork")[0]
+    image, queries = math.prod(fork.streams_out()[0].shape), math.prod(split.streams_out()[0].shape)
+    assert set(found["VitrailFork"]) == {image + 2} and set(found["VitrailSplit"]) == {queries + 2 + 2}
+    assert set(found["VitrailMvu"]) == {0} and max(found["VitrailAdd"]) <= 2
 
 
 def test_blocks_that_the_other_units_need_are_left_to_them(model):
