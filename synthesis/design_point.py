@@ -3,8 +3,9 @@
 
 `make design-point` takes the published budget of Auto-ViT-Acc on the ZCU102. Every kind of lane is a real mvu of
 ROWS x SIMD multiply-accumulates (synthesis/bench_lanes.py: W4A8, control, accumulators, weight tables and partial-sum
-RAM included), synthesized with Yosys; the budget is filled with whole mvus, DSP lanes first. So a gain can be told
-apart: what fixed-point rows on LUTs bring, and what PoT or SP2 rows change of that.
+RAM included), synthesized with Yosys; the budget is filled with whole mvus, DSP lanes first, the last of these with as
+many rows as blocks are left for. So a gain can be told apart: what fixed-point rows on LUTs bring, and what PoT or SP2
+rows change of that.
 """
 
 import argparse
@@ -38,6 +39,7 @@ class Mvu:
     lane: str
     scheme: str
     tile: int
+    rows: int
     macs: int
     lut: float
     ff: float
@@ -68,27 +70,37 @@ def measure(lane: str, scheme: str, rows: int = ROWS) -> Mvu:
     [found] = [item for item in bench_lanes.lanes() if (item.target, item.name, item.scheme) == key]
     total = bench_lanes.measure(found, rows)
     figures = {name: total[name] for name in ("lut", "ff", "dsp", "bram")}
-    return Mvu(lane, scheme, found.tile, rows * bench_lanes.SIMD[TARGET], **figures)
+    return Mvu(lane, scheme, found.tile, rows, rows * bench_lanes.SIMD[TARGET], **figures)
 
 
-def fill(dsp_lanes: Mvu, lut_lanes: Mvu | None, lut: int, dsp: int) -> Point:
+def rest_rows(full: Mvu, dsp: int) -> int:
+    """Rows of one more mvu on the blocks that whole mvus leave: an even number, as two rows share a block."""
+    return int(dsp % full.dsp / full.dsp * full.rows) // 2 * 2
+
+
+def fill(dsp_lanes: Sequence[Mvu], lut_lanes: Mvu | None, lut: int, dsp: int) -> Point:
     """Whole mvus of DSP lanes until the blocks or the LUTs are used up, then mvus of LUT lanes.
 
     Args:
-        dsp_lanes: mvu whose rows are on multiplier blocks.
+        dsp_lanes: mvus whose rows are on multiplier blocks; of each as many as fit, in turn.
         lut_lanes: mvu whose rows are on LUTs; None leaves the other LUTs unused.
         lut: LUTs for all mvus.
         dsp: Multiplier blocks for all mvus.
     """
-    first = int(min(dsp // dsp_lanes.dsp, lut // dsp_lanes.lut))
-    second = 0 if lut_lanes is None else int((lut - first * dsp_lanes.lut) // lut_lanes.lut)
-    used = {
-        key: round(first * getattr(dsp_lanes, key) + second * (getattr(lut_lanes, key) if lut_lanes else 0))
-        for key in ("lut", "ff", "dsp", "bram")
-    }
-    macs = first * dsp_lanes.macs + second * (lut_lanes.macs if lut_lanes else 0)
+    counts: list[tuple[Mvu, int]] = []
+
+    def used(key: str) -> float:
+        return sum(getattr(mvu, key) * count for mvu, count in counts)
+
+    for mvu in dsp_lanes:
+        counts.append((mvu, int(min((dsp - used("dsp")) // mvu.dsp, (lut - used("lut")) // mvu.lut))))
+    first = sum(count for _, count in counts)
+    second = 0 if lut_lanes is None else int((lut - used("lut")) // lut_lanes.lut)
+    if lut_lanes is not None:
+        counts.append((lut_lanes, second))
     name = "none: DSP lanes alone" if lut_lanes is None else f"{lut_lanes.lane}, {lut_lanes.scheme}"
-    return Point(name, (first, second), macs, used)
+    figures = {key: round(used(key)) for key in ("lut", "ff", "dsp", "bram")}
+    return Point(name, (first, second), round(used("macs")), figures)
 
 
 def markdown(mvus: list[Mvu], points: list[Point], lut: int, dsp: int, measured: str) -> str:
@@ -112,7 +124,8 @@ Multiply-accumulates of a cycle, W4A8 (4-bit weights, 8-bit activations), that {
 {measured}.
 Yosys' counts ({yosys.version()}, synth_xilinx -family xcup), LUT sites as synthesis/backends/yosys.py defines them;
 nothing is placed or routed, and whether a device this full meets its clock is open. An mvu is measured whole; several
-of them are that number times, which is the only extrapolation. Only whole mvus count, so some blocks stay unused.
+of them are that number times, which is the only extrapolation. The last mvu on blocks has fewer rows, so that few stay
+unused.
 
 ## The result
 
@@ -136,17 +149,17 @@ of them are that number times, which is the only extrapolation. Only whole mvus 
     text += f"""
 ## The mvus
 
-{ROWS} rows x {bench_lanes.SIMD[TARGET]} inputs, 24-bit sums. `{DSP_LANE}`: two rows share a DSP48E2 and are summed
+{bench_lanes.SIMD[TARGET]} inputs a row, 24-bit sums. `{DSP_LANE}`: two rows share a DSP48E2 and are summed
 inside it. `lut_da`: distributed arithmetic, a weight stays for a tile of tokens. `lut_stream`: weights change every
 cycle.
 
-| lane | rows | tile | MAC per cycle | LUT | LUT per MAC | FF | DSP | RAMB36 |
-|---|---|---|---|---|---|---|---|---|
+| lane | scheme | rows | tile | MAC per cycle | LUT | LUT per MAC | FF | DSP | RAMB36 |
+|---|---|---|---|---|---|---|---|---|---|
 """
     for mvu in mvus:
         text += (
-            f"| {mvu.lane} | {mvu.scheme} | {mvu.tile} | {mvu.macs} | {mvu.lut:,.0f} | {mvu.lut / mvu.macs:.1f} | "
-            f"{mvu.ff:,.0f} | {mvu.dsp:,.0f} | {mvu.bram:g} |\n"
+            f"| {mvu.lane} | {mvu.scheme} | {mvu.rows} | {mvu.tile} | {mvu.macs} | {mvu.lut:,.0f} | "
+            f"{mvu.lut / mvu.macs:.1f} | {mvu.ff:,.0f} | {mvu.dsp:,.0f} | {mvu.bram:g} |\n"
         )
     return text
 
@@ -163,7 +176,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.lut < 1 or options.dsp < 1:
         print(f"error: --lut {options.lut} --dsp {options.dsp}: expected two budgets above zero", file=sys.stderr)
         return 1
-    mvus = []
     known = [(lane, scheme) for scheme in bench_lanes.SCHEMES for lane in LUT_LANES]
     chosen = [
         pair for pair in known if "/".join(pair) in (options.only.split(",") if options.only else map("/".join, known))
@@ -172,15 +184,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: --only {options.only!r} has no lane of fixed-point rows; known are {known}", file=sys.stderr)
         return 1
     try:
-        for lane, scheme in [(DSP_LANE, "fixed"), *chosen]:
-            mvus.append(measure(lane, scheme))
-            last = mvus[-1]
-            print(f"{lane}, {scheme}: {last.macs} MAC, {last.lut:,.0f} LUT, {last.dsp:,.0f} DSP", flush=True)
+        on_blocks = [measure(DSP_LANE, "fixed")]
+        if rows := rest_rows(on_blocks[0], options.dsp):
+            on_blocks.append(measure(DSP_LANE, "fixed", rows))
+        on_luts = []
+        for lane, scheme in chosen:
+            on_luts.append(measure(lane, scheme))
+            print(f"{lane}, {scheme}: {on_luts[-1].macs} MAC, {on_luts[-1].lut:,.0f} LUT", flush=True)
     except RuntimeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     lut, dsp = round(options.lut * (1 - KEPT)), options.dsp
-    points = [fill(mvus[0], None, lut, dsp), *(fill(mvus[0], mvu, lut, dsp) for mvu in mvus[1:])]
+    mvus = [*on_blocks, *on_luts]
+    points = [fill(on_blocks, mvu, lut, dsp) for mvu in (None, *on_luts)]
     write_json(ROOT / "build" / "design_point.json", content(mvus, points, lut, dsp))
     measured = ", ".join(filter(None, [f"{date.today()}, commit {git_hash()}", options.machine]))
     write_text(options.results, markdown(mvus, points, lut, dsp, measured))
