@@ -10,7 +10,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from quant.intmath import pack_words, signed_bits
 from quant.schemes import FIXED, POT, SP2, encode
 from sim.golden.mvu import da_offset, mvu
-from synthesis.cost import packs
+from synthesis.cost import TARGETS, packs
 from synthesis.ops.base import (
     Instance,
     Stream,
@@ -165,6 +165,13 @@ class VitrailMvu(VitrailOp):
         """True when two rows share one multiplier."""
         return packs(self.get("w_bits"), self.get("a_bits"))
 
+    def packed_rows(self) -> int:
+        """Rows on multiplier blocks that come in packed pairs (DSP_PACKED): the second as its weight less one where the
+        first is negative, which the multipliers of an ECP5 take as it is.
+        """
+        sums = self.get("dsp_sums") and self.get("target") == TARGETS["ecp5"]
+        return self.get("dsp_rows") // 2 * 2 if sums and self.packs() else 0
+
     def accumulator_bits(self, weight: np.ndarray) -> int:
         """Width that holds every accumulator these weights can make, partial sums included."""
         low, high = int(int_type(self.get("a_bits")).min()), int(int_type(self.get("a_bits")).max())
@@ -192,6 +199,9 @@ class VitrailMvu(VitrailOp):
         pe, bits = self.get("PE"), self.get("w_bits")
         order = self.permutation()
         codes = encode_rows(weight[order], self.schemes()[order], bits)
+        lane = np.arange(len(order)) % pe
+        odd = (lane % 2 == 1) & (lane < self.packed_rows())
+        codes[odd] = (codes[odd] - (weight[order][np.roll(odd, -1)] < 0)) % 2**bits
         codes = np.pad(codes, ((0, 0), (0, self.chunks * self.get("SIMD") - codes.shape[1])))
         codes = codes.reshape(self.groups, pe, self.chunks, self.get("SIMD"))
         if self.get("da"):
@@ -240,7 +250,7 @@ class VitrailMvu(VitrailOp):
         if self.get("da"):
             params |= da_params(target)
         if self.get("dsp_sums"):
-            params |= {"DSP_SUMS": 1}
+            params |= {"DSP_SUMS": 1, "DSP_PACKED": int(self.packed_rows() > 0)}
         # A requant that takes PE cycles for the sums of a group must not wait for an mvu that is no faster
         skid = tile == 1 and self.chunks <= self.get("PE")
         unit = Instance(

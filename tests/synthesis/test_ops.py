@@ -67,6 +67,22 @@ def test_weight_words_are_in_lane_and_chunk_order():
             assert found.tolist() == [*weight[row], 0, 0]
 
 
+def test_weight_words_of_packed_pairs():
+    """ECP5's sums in the blocks: the second row of a pair is one less where the first is negative, down to -8."""
+    weight = np.array([[-1, 7, 0, -7], [-7, 2, 0, 7], [-3, -3, 3, 3], [5, -5, 5, -5]] * 2)
+    sizes = {"k": 4, "SIMD": 4, "row_scheme": [0] * 8, "target": 1}
+    for dsp_sums, rows, second in ((1, 3, [-8, 2, 0, 6]), (0, 3, [-7, 2, 0, 7]), (1, 1, [-7, 2, 0, 7])):
+        inst = mvu(dsp_sums=dsp_sums, dsp_rows=rows, **sizes)
+        codes = unpack_words(inst.weight_words(weight), 4, 16, signed=True).reshape(2, 4, 4)
+        assert codes[1].tolist() == [[-1, 7, 0, -7], second, [-3, -3, 3, 3], [5, -5, 5, -5]]
+        params = inst.structure().instances[2].params
+        assert params.get("DSP_PACKED", 0) == int(second[0] == -8) and params.get("DSP_SUMS", 0) == dsp_sums
+    inst = mvu(dsp_sums=1, dsp_rows=4, **(sizes | {"target": 2}))  # the pre-adder of a DSP48E2 packs
+    assert (
+        unpack_words(inst.weight_words(weight), 4, 16, signed=True).reshape(2, 4, 4)[0].tolist() == weight[:4].tolist()
+    )
+
+
 @pytest.mark.parametrize(("values", "bits"), [([[7, 7], [0, 0]], 12), ([[1, 0], [0, 0]], 8), ([[-1, 0], [0, 1]], 9)])
 def test_accumulator_bits(values, bits):
     """1 * -128 fits in 8 bits, -1 * -128 needs 9, 14 * -128 needs 12."""
