@@ -5,7 +5,7 @@ Each lane is a whole mvu of that lane (W4A8, 24-bit sums), built of the target's
 models against the golden model, and synthesized with two numbers of rows. The table has the cost per MAC of both
 sizes, all included (control, accumulators, table loader, partial-sum RAM), and that of each MAC which the larger size
 has more: there the control is left out. LUTs are physical sites as synthesis/backends/yosys.py counts them; nextpnr's
-count (TRELLIS_COMB and 2 for a TRELLIS_RAMW) stands beside for ECP5. Results are kept in build/bench_lanes by content:
+count (TRELLIS_COMB) stands beside for ECP5. Results are kept in build/bench_lanes by content:
 a run that was stopped goes on.
 """
 
@@ -130,7 +130,7 @@ def lane_table(path: Path = FOLDER / "lanes.json") -> list[dict[str, Any]]:
         "dsp_sums"), scheme ("fixed", "pot", "sp2"), simd, tile (tokens that a weight stays), beats (compared with the
         golden model), sizes: [{rows, macs, total, per_mac}], and marginal: the cost of a further MAC. total, per_mac
         and marginal have the keys lut, lutram (part of lut), ff, dsp, alu54b, bram (18 kbit on ECP5, 36 kbit on
-        UltraScale+) and, for ECP5, comb (nextpnr's TRELLIS_COMB and 2 a TRELLIS_RAMW).
+        UltraScale+) and, for ECP5, comb (nextpnr's TRELLIS_COMB).
 
     Raises:
         ValueError: the table does not exist.
@@ -203,7 +203,7 @@ def measure(lane: Lane, rows: int) -> dict[str, float]:
         {lut, lutram, ff, dsp, alu54b, bram}, for ECP5 also comb.
     """
     params, sources = lane.params(rows), lane.sources()
-    key = content_hash("lane", lane.target, params, lane.options, yosys.version(), FLOWS[lane.target], *sources)
+    key = content_hash("lane", "comb", lane.target, params, lane.options, yosys.version(), FLOWS[lane.target], *sources)
     kept = FOLDER / "kept" / f"{key}.json"
     if kept.is_file():
         result: dict[str, float] = json.loads(kept.read_text())
@@ -229,16 +229,16 @@ def measure(lane: Lane, rows: int) -> dict[str, float]:
 
 
 def trellis_comb(netlist: Path, log: Path) -> int:
-    """Let nextpnr pack a netlist and read its number of LUT sites."""
+    """Let nextpnr pack a netlist and read its LUT sites; a LUT RAM has four, and its write port blocks two."""
     from synthesis.backends.nextpnr import nextpnr_command
 
     command = [*nextpnr_command(), "--85k", "--package", "CABGA381", "--json", netlist.name, "--pack-only"]
     run_tool([*command, "--out-of-context"], log, netlist.parent, "nextpnr: packing of a lane")
     text = log.read_text()
-    counts = [re.search(rf"{kind}:\s*(\d+)/", text) for kind in ("TRELLIS_COMB", "TRELLIS_RAMW")]
-    if counts[0] is None or counts[1] is None:
-        raise RuntimeError(f"nextpnr: no count of TRELLIS_COMB and TRELLIS_RAMW in its log {log}")
-    return int(counts[0][1]) + 2 * int(counts[1][1])
+    count = re.search(r"TRELLIS_COMB:\s*(\d+)/", text)
+    if count is None:
+        raise RuntimeError(f"nextpnr: no count of TRELLIS_COMB in its log {log}")
+    return int(count[1])
 
 
 def row_of(lane: Lane) -> dict[str, Any]:

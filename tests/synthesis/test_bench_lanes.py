@@ -7,7 +7,7 @@ import re
 import pytest
 
 from synthesis import bench_lanes
-from synthesis.bench_lanes import Lane, finn_sources, lane_table, lanes, main, markdown, verify
+from synthesis.bench_lanes import LUTRAM, Lane, finn_sources, lane_table, lanes, main, markdown, verify
 
 COSTS = {"lut": 10, "lutram": 2, "ff": 7, "dsp": 1, "alu54b": 0, "bram": 0.5}
 
@@ -34,6 +34,21 @@ def test_bench_lanes_verifies_and_finds_a_fault(monkeypatch, tmp_path):
     monkeypatch.setattr(bench_lanes, "PRODUCT_LANE", bench_lanes.PRODUCT_LANE.replace("a_q * w_q", "a_q * w_q + 1"))
     with pytest.raises(AssertionError, match="m_axis"):
         verify(lane, 1)
+
+
+@pytest.mark.nextpnr
+def test_a_lut_ram_has_six_sites_after_packing(tmp_path):
+    """As many as Yosys' netlist is counted with (synthesis.backends.yosys)."""
+    pins = {"DI": range(3, 7), "WAD": range(7, 11), "RAD": range(11, 15), "WRE": [15], "WCK": [2], "DO": range(16, 20)}
+    pins = {name: list(bits) for name, bits in pins.items()}
+    directions = {name: "output" if name == "DO" else "input" for name in pins}
+    cell = {"type": "TRELLIS_DPR16X4", "parameters": {}, "attributes": {}, "connections": pins}
+    ports = {name: {"direction": directions[name], "bits": bits} for name, bits in pins.items()}
+    module = {"attributes": {"top": "1"}, "ports": ports, "netnames": {}}
+    module["cells"] = {"ram": cell | {"port_directions": directions}}
+    netlist = tmp_path / "ram.json"
+    netlist.write_text(json.dumps({"creator": "test", "modules": {"top": module}}))
+    assert bench_lanes.trellis_comb(netlist, tmp_path / "pack.log") == LUTRAM["TRELLIS_DPR16X4"] == 6
 
 
 def test_bench_lanes_table_is_read_back(tmp_path):
