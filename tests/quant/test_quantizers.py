@@ -477,6 +477,14 @@ def test_weights_that_are_not_finite_are_refused(bad):
         linear.weight_quant.tensor_quant.fit(linear.weight)
 
 
+def test_large_weights_whose_sum_is_infinite_saturate():
+    linear = layer("fixed", 4)
+    with torch.no_grad():
+        linear.weight[:, :20] = 1e36  # over their row scales, the sum of all is beyond float32
+    integers = linear.weight_quant.tensor_quant.integers(linear.weight)
+    assert (integers[:, :20] == 7).all() and (integers.abs() <= 7).all()
+
+
 def test_types_that_do_not_hold_scales_or_integers_are_refused():
     keys = {"weight_quant": RowSchemeWeightQuant, "weight_scheme": "sp2", "weight_bits": 8}
     with pytest.raises(ValueError, match=r"RowSchemeQuant: torch\.float16 tensor, expected float32.* range of float16"):
