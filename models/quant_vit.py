@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from models.float_forward import IMAGE_SCALE, float_forward
 from models.registry import ViTDims
 from models.sensitivity import row_costs
-from quant.intmath import signed_bits
+from quant.intmath import int_range, signed_bits
 from quant.layers import (
     FLOAT32_EXACT,
     Add,
@@ -34,7 +34,7 @@ from quant.layers import (
     SlidingWindow,
     Softmax,
 )
-from quant.quantizers import IntegerWeightQuant, RowSchemeQuant, RowSchemeWeightQuant
+from quant.quantizers import IntegerWeightQuant, RowSchemeQuant, RowSchemeWeightQuant, search_scale
 from quant.recipe import Recipe
 from quant.schemes import FIXED, SCHEMES, integer_bits, largest
 from sim.golden.layernorm import Z_FRAC
@@ -522,21 +522,8 @@ def calibrate(
             found[name] = 1.25 * peak / (2 ** (width - 1) - 1)
         else:
             width = SCORE_BITS if name.endswith(".scores") else bits.activation
-            found[name] = _best_scale(flat, peak, width, search_steps)
+            found[name] = search_scale(flat, peak, int_range(width), search_steps)
     return found
-
-
-def _best_scale(values: Tensor, peak: float, bits: int, steps: int) -> float:
-    """Scale of least squared rounding and clipping error on at most 100,000 of the values, evenly spaced."""
-    top = 2 ** (bits - 1) - 1
-    values = values[:: max(1, len(values) // 100_000)]
-    best, least = peak / top, math.inf
-    for factor in np.linspace(1.0, 0.2, steps).tolist() if steps > 1 else []:
-        scale = peak * factor / top
-        error = float(((values / scale).round().clamp(-top - 1, top) * scale - values).square().sum())
-        if error < least:
-            best, least = scale, error
-    return best
 
 
 def _float(values: np.ndarray) -> Tensor:

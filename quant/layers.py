@@ -48,6 +48,20 @@ def _pieces(width: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     return zip(*(tensor.view(-1, width).split(rows) for tensor in tensors), strict=True)
 
 
+def _saturate(raised: Tensor, limits: tuple[int, int], codes: Tensor, saturated: Tensor) -> None:
+    """Write the codes of real values, and where they saturate: half_up_inf, then limits.
+
+    Args:
+        raised: Real values in code units plus 1/2, float64; overwritten.
+        limits: Smallest and largest code.
+        codes: Where the codes go, float32.
+        saturated: Where it goes which values were outside the limits, bool.
+    """
+    rounded = raised.floor_().float()  # exact where it does not saturate
+    torch.clamp(rounded, *limits, out=codes)
+    torch.ne(rounded, codes, out=saturated)
+
+
 class SlidingWindowFn(torch.autograd.Function):
     """Pixel codes (B, H, W, C) -> patches (B, patches, C * kernel**2), elements in (channel, ky, kx) order."""
 
@@ -88,9 +102,8 @@ class RequantFn(torch.autograd.Function):
         out = torch.empty(acc.shape)
         saturated = torch.empty(acc.shape, dtype=torch.bool)
         for piece, codes, mask in _pieces(mult.numel(), acc, out, saturated):
-            rounded = piece.double().mul_(scale).add_(start).floor_().float()  # exact where it does not saturate
-            torch.clamp(rounded, *limits, out=codes)
-            torch.ne(rounded, codes, out=mask)
+            # a copy also of float64, which backward needs as it is
+            _saturate(piece.to(torch.float64, copy=True).mul_(scale).add_(start), limits, codes, mask)
         if factor is not None:
             ctx.save_for_backward(acc, saturated, factor, offset)
         return out
@@ -123,6 +136,34 @@ class RequantFn(torch.autograd.Function):
     ) -> Any:
         inputs = [acc, mult, bias]
         return _op(g, "Requant", inputs, shift_i=shift, out_bits_i=out_bits, signed_i=int(signed), edge_s=edge)
+
+
+class CodesFn(torch.autograd.Function):
+    """Real activations of any shape -> codes of out_bits: clip(x / scale), ties toward +infinity.
+
+    `scale` is a scalar tensor. Codes have the type of x. Straight-through gradients of x and scale where nothing
+    saturates, zero elsewhere.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: Tensor, out_bits: int, signed: bool) -> Tensor:
+        limits = int_range(out_bits, signed)
+        x = x.contiguous()
+        out = torch.empty(x.shape, device=x.device)
+        saturated = torch.empty(x.shape, dtype=torch.bool, device=x.device)
+        step = scale.double()
+        for piece, codes, mask in _pieces(1, x, out, saturated):
+            _saturate(piece.to(torch.float64, copy=True).div_(step).add_(0.5), limits, codes, mask)
+        ctx.save_for_backward(x, scale, saturated)
+        return out.to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, scale, saturated = ctx.saved_tensors
+        grad = grads[0].masked_fill(saturated, 0.0) / scale
+        wide = torch.promote_types(x.dtype, torch.float32)
+        grad_scale = -(grad.to(wide) * x.to(wide)).sum() / scale
+        return grad, grad_scale.to(scale.dtype), None, None
 
 
 class LayerNormFn(torch.autograd.Function):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from quant import layers
-from quant.intmath import int_range, quantize_multiplier
+from quant.intmath import clip, half_up_inf, int_range, quantize_multiplier
 from sim.golden.add import add
 from sim.golden.embed import embed
 from sim.golden.layernorm import layernorm
@@ -171,6 +171,81 @@ def test_requant_gradient_stops_where_codes_saturate():
     module(acc).sum().backward()
     assert acc.grad.tolist() == [[0.0, pytest.approx(0.1), 0.0]]
     assert factor.grad.tolist() == [0.0, 10.0, 0.0] and offset.grad.tolist() == [0.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_requant_leaves_accumulators_as_they_are_for_backward(dtype):
+    acc = torch.tensor([[10.0], [21.0]], dtype=dtype)
+    factor = torch.tensor([0.5], dtype=torch.float64, requires_grad=True)
+    module = layers.Requant("e", 1, 8)
+    module.set_real(factor, torch.zeros(1, dtype=torch.float64))
+    codes = module(acc)
+    assert codes.tolist() == [[5.0], [11.0]] and acc.tolist() == [[10.0], [21.0]]
+    codes.sum().backward()
+    assert factor.grad.tolist() == [31.0]
+
+
+@pytest.mark.parametrize(
+    ("bits", "signed", "x", "want"),
+    [
+        # quotients -4.5, -3.5, -2.5, -0.5, 0.5, 1.5, 2.5, 3.5: ties go up
+        (3, True, [-2.25, -1.75, -1.25, -0.25, 0.25, 0.75, 1.25, 1.75], [-4, -3, -2, 0, 1, 2, 3, 3]),
+        (3, True, [-100.0, -2.5, -2.0, 0.0, 1.5, 2.0, 100.0, 0.24], [-4, -4, -4, 0, 3, 3, 3, 0]),
+        (2, False, [-9.0, -0.75, -0.25, 0.25, 0.75, 1.25, 1.75, 9.0], [0, 0, 0, 1, 2, 3, 3, 3]),
+    ],
+)
+def test_activation_codes_of_hand_worked_values(bits, signed, x, want):
+    got = layers.CodesFn.apply(torch.tensor(x), torch.tensor(0.5), bits, signed)
+    assert got.tolist() == want
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("bits", range(2, 9))
+def test_activation_codes_are_those_of_golden_requant(bits, signed):
+    # every quarter of a code to far beyond both ends, so that every tie is there
+    acc = np.arange(-5 * 2**bits, 5 * 2**bits)
+    want = requant(acc[:, None], np.array([1]), np.array([0]), 2, bits, signed)[:, 0]
+    assert {want.min(), want.max()} == set(int_range(bits, signed)) and len(np.unique(want)) == 2**bits
+    for scale in (1.0, 2.0**-7, 2.0**9):
+        x = as_float(acc) * (scale / 4)
+        check(layers.CodesFn.apply(x, torch.tensor(scale), bits, signed), want)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("scale", [0.1, 1 / 3, 7e-3, 41.7])
+@pytest.mark.parametrize("bits", range(2, 9))
+def test_activation_codes_of_other_scales_match_intmath(bits, scale, signed):
+    step = torch.tensor(scale)
+    half = np.arange(-3 * 2**bits, 3 * 2**bits) / 2 * float(step)  # exact in float64: ties and codes
+    near = half.astype(np.float32)
+    beside = [np.nextafter(near, np.float32(sign * np.inf)) for sign in (-1, 1)]
+    noise = np.random.default_rng(SEED).normal(0.0, 2**bits * scale, 3000).astype(np.float32)
+    for values in (half, near, *beside, noise):
+        got = layers.CodesFn.apply(torch.from_numpy(values), step, bits, signed)
+        assert got.dtype == torch.from_numpy(values).dtype
+        check(got, clip(half_up_inf(values.astype(np.float64) / float(step)), bits, signed))
+
+
+def test_activation_codes_take_any_shape_and_leave_their_input_as_it_is():
+    x = torch.arange(24.0, dtype=torch.float64).reshape(2, 3, 4)
+    turned = x.permute(2, 0, 1)
+    got = layers.CodesFn.apply(turned, torch.tensor(2.0), 4, True)
+    assert torch.equal(x.flatten(), torch.arange(24.0, dtype=torch.float64))
+    check(got, clip(half_up_inf(turned.numpy() / 2), 4))
+    assert layers.CodesFn.apply(torch.tensor(3.0), torch.tensor(2.0), 4, True).shape == ()
+    assert layers.CodesFn.apply(torch.zeros(0, 3), torch.tensor(2.0), 4, True).shape == (0, 3)
+
+
+def test_activation_codes_have_straight_through_gradients():
+    # x / scale = 3.2, -5, 0.6, -1.4, 3.4, -4.4: only -5 rounds to a code outside of -4..3
+    x = torch.tensor([1.6, -2.5, 0.3, -0.7, 1.7, -2.2], requires_grad=True)
+    scale = torch.tensor(0.5, requires_grad=True)
+    codes = layers.CodesFn.apply(x, scale, 3, True)
+    assert codes.tolist() == [3.0, -4.0, 1.0, -1.0, 3.0, -4.0]
+    codes.mul(torch.arange(1.0, 7.0)).sum().backward()
+    assert x.grad.tolist() == [2.0, 0.0, 6.0, 8.0, 10.0, 12.0]
+    # d(x / s)/ds = -x / s^2 where nothing saturates
+    assert scale.grad.item() == pytest.approx(-4 * (1.6 * 1 + 0.3 * 3 - 0.7 * 4 + 1.7 * 5 - 2.2 * 6), rel=1e-6)
 
 
 def test_requant_refuses_bias_out_of_range():
