@@ -5,6 +5,9 @@ import importlib
 import json
 import multiprocessing
 import os
+import pwd
+import shutil
+import subprocess
 import sys
 import time
 import types
@@ -12,9 +15,10 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
 import yaml
-from distributed import Client
+from distributed import Client, LocalCluster
 from distributed.scheduler import KilledWorker
 from optuna.trial import TrialState
 
@@ -68,6 +72,49 @@ def test_sweep_survives_a_killed_worker(tmp_path):
     assert starts(tmp_path) == {task.key: 1 + (task is tasks[4]) for task in tasks}
     workers = {line.split()[1] for line in (tmp_path / "log").read_text().splitlines()}
     assert len(workers) <= 3  # one may have taken the place of the dead one
+
+
+def test_sweep_on_a_scheduler_address_survives_a_killed_worker(tmp_path):
+    study, tasks = study_in(tmp_path), grid(tmp_path)
+    tasks[4] = replace(tasks[4], job=tasks[4].job | {"kill": True, "once": str(tmp_path / "killed")})
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
+        engine.workers(1, cluster.scheduler_address) as client,
+    ):
+        tally = engine.run(study, tasks, stand_in.evaluate, client)
+    assert sorted(tally.finished) == sorted(task.key for task in tasks) and not tally.failed
+    assert counts(study) == {task.key: 1 for task in tasks}
+    assert starts(tmp_path)[tasks[4].key] == 2
+
+
+def test_sweep_scheduler_without_workers_is_one_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "WORKER_SECONDS", 1.0)
+    study = study_in(tmp_path)
+    with (
+        LocalCluster(n_workers=0, protocol="tcp", dashboard_address=":0") as cluster,
+        engine.workers(1, cluster.scheduler_address) as client,
+    ):
+        address = cluster.scheduler_address
+        with pytest.raises(RuntimeError, match=f"scheduler at {address} has had no worker for 1 s; start .*{address}`"):
+            engine.run(study, grid(tmp_path), stand_in.evaluate, client)
+    assert not study.get_trials(deepcopy=False)
+
+
+def test_sweep_whose_scheduler_goes_away_keeps_what_is_finished(tmp_path):
+    class Gone(Client):
+        def nthreads(self):
+            if len(counts(study)) == 3:
+                raise OSError("Timed out trying to connect")
+            return super().nthreads()
+
+    study = study_in(tmp_path)
+    with Gone(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=":0") as client:
+        with pytest.raises(
+            RuntimeError, match=r"scheduler is gone \(Timed out trying to connect\); what is finished is"
+        ):
+            engine.run(study, grid(tmp_path), stand_in.evaluate, client)
+    assert len(counts(study)) == 3
+    assert not study.get_trials(states=(TrialState.RUNNING,))
 
 
 class DeadWorkers:
@@ -228,6 +275,98 @@ def test_sweep_bad_storage_study_and_scheduler(tmp_path):
         study_in(tmp_path, sampler="grid")
     with pytest.raises(RuntimeError, match="no Dask scheduler answers at nonsense"), engine.workers(1, "nonsense"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (
+            "postgresql+psycopg://me:s3cret@host:5432/db?sslmode=off",
+            "postgresql+psycopg://me:***@host:5432/db?sslmode=off",
+        ),
+        ("mysql://me:s3:c@ret@host/db is", "mysql://me:***@host/db is"),
+        ("postgresql://host/db?user=me&password=s3cret&x=1", "postgresql://host/db?user=me&password=***&x=1"),
+        ("sqlite:////tmp/a@b/study.db", "sqlite:////tmp/a@b/study.db"),
+        ("postgresql://me@host/db", "postgresql://me@host/db"),
+    ],
+)
+def test_sweep_masks_passwords(text, wanted):
+    assert engine.masked(text) == wanted
+
+
+def redirect_storage(monkeypatch, folder):
+    """Have Optuna store in folder/study.db, whatever the URL; returns the list that gets its URLs."""
+    urls = []
+
+    class Storage(optuna.storages.RDBStorage):
+        def __init__(self, url):
+            urls.append(url)
+            super().__init__(f"sqlite:///{folder / 'study.db'}")
+
+    monkeypatch.setattr(optuna.storages, "RDBStorage", Storage)
+    return urls
+
+
+def test_sweep_messages_hide_the_password_of_the_storage(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match=r"storage nosuch://me:\*\*\*@host/x is unusable") as error:
+        engine.open_study("nosuch://me:s3cret@host/x", "test", DIRECTIONS, SPACE)
+    assert "s3cret" not in str(error.value)
+    study_in(tmp_path)
+    redirect_storage(monkeypatch, tmp_path)
+    with pytest.raises(ValueError, match="other directions or choices") as error:
+        engine.open_study("postgresql://me:s3cret@host/x", "test", DIRECTIONS, {"x": (1,)})
+    assert "s3cret" not in str(error.value)
+
+
+def test_sweep_hands_the_storage_on_as_it_is(tmp_path, monkeypatch):
+    seen = redirect_storage(monkeypatch, tmp_path)
+    url = "mysql+pymysql://me:s3cret%40@host:3306/db?charset=utf8mb4"
+    engine.open_study(url, "test", DIRECTIONS, SPACE)
+    assert seen == [url]
+
+
+def test_sweep_missing_database_driver_is_one_error(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # imports as if it were not installed
+    with pytest.raises(
+        ValueError, match=r"me:\*\*\*@host/db is unusable \(its database driver is not installed: .*psycopg"
+    ):
+        engine.open_study("postgresql+psycopg://me:s3cret@host/db", "test", DIRECTIONS, SPACE)
+
+
+@pytest.fixture
+def postgres(tmp_path_factory):
+    """URL of a PostgreSQL server of this test's own, which listens on a socket in its folder only."""
+    pytest.importorskip("psycopg", reason="needs the driver psycopg")
+    if missing := [tool for tool in ("initdb", "pg_ctl") if shutil.which(tool) is None]:
+        pytest.skip(f"needs PostgreSQL's {', '.join(missing)}")
+    folder = tmp_path_factory.mktemp("pg")
+    account = {}
+    if os.getuid() == 0:  # PostgreSQL does not run as root
+        entry = pwd.getpwnam("nobody")
+        account = {"user": entry.pw_uid, "group": entry.pw_gid}
+        os.chown(folder, entry.pw_uid, entry.pw_gid)
+        for parent in folder.parents[:2]:
+            parent.chmod(0o711)
+    data, options = str(folder / "data"), f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+
+    def call(*words):
+        subprocess.run(words, check=True, cwd=folder, stdout=subprocess.DEVNULL, **account)
+
+    call("initdb", "-D", data, "-U", "vitrail", "--auth=trust")
+    call("pg_ctl", "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
+    try:
+        yield f"postgresql+psycopg://vitrail:s3cret@/postgres?host={folder}"
+    finally:
+        call("pg_ctl", "-D", data, "-m", "immediate", "stop")
+
+
+def test_sweep_on_postgresql_resumes(postgres, tmp_path, client):
+    study = engine.open_study(postgres, "test", DIRECTIONS, SPACE)
+    tasks = grid(tmp_path)
+    engine.run(study, tasks[:5], stand_in.evaluate, client)
+    again = engine.open_study(postgres, "test", DIRECTIONS, SPACE)
+    engine.run(again, tasks, stand_in.evaluate, client)
+    assert counts(again) == {task.key: 1 for task in tasks} == starts(tmp_path)
 
 
 # ---------------------------------------------------------------------------------------------------- sweep files
