@@ -14,7 +14,7 @@ from scipy import stats
 from synthesis.build import write_json, write_text
 from synthesis.reports.eer import HARDWARE_SET, SETS, eer
 from synthesis.reports.report import _plot
-from synthesis.reports.survey import Row, disagreements, survey_rows
+from synthesis.reports.survey import Row, checks, disagreements, survey_rows
 from synthesis.sweep import Sweep
 from synthesis.sweep_engine import finished, infeasible
 
@@ -205,7 +205,7 @@ def _scatter(axes: Any, points: list[dict[str, Any]], x: str, key: str) -> None:
             lw=1,
         )
         axes.annotate(str(number), (value, point["top1"]["mean"]), xytext=(4, 3), textcoords="offset points", size=7)
-    axes.set_ylabel("integer top-1 [%]")
+    axes.set_ylabel("Fashion-MNIST integer top-1 [%]")
 
 
 def _legend(axes: Any) -> None:
@@ -324,7 +324,9 @@ def render(report: dict[str, Any]) -> str:
             points, "eer", "hardware", f"EER {{LUT, DSP, BRAM, latency}} against {report['reference']} [%]"
         )
     template = _environment().from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(r=report, plots=plots, disagreements=disagreements(), command=command(report))
+    return template.render(
+        r=report, plots=plots, checks=checks(), disagreements=disagreements(), command=command(report)
+    )
 
 
 def command(report: dict[str, Any]) -> str:

@@ -529,6 +529,30 @@ def test_sweep_report_files_are_self_contained(two_studies, tmp_path):
     assert "\nw4a8_fixed has no hardware: it needs 9 of 8.\n" in text and "w4a8_fixed has no hardware" in page
 
 
+def test_sweep_report_has_the_rows_of_the_survey(two_studies, tmp_path):
+    page = reports.make_sweep_report(*two_studies, tmp_path).read_text()
+    table = page[page.index("tables 2 to 8, ImageNet-1K</h2>") : page.index("own arithmetic disagrees</h2>")]
+    assert table.count("<tr><td>") == 168 + 4
+    text = "".join(table.split("\n"))
+    row = '<tr><td>3</td><td class="text">PS-LV-ViT-S</td><td>26.0</td><td>4.7</td><td></td><td></td><td>82.4</td>'
+    assert (
+        row + '<td class="text">params_flops</td><td>32.8</td><td>28.36</td><td class="text bad">differs</td>' in text
+    )
+    row = (
+        '<tr><td>5</td><td class="text">Liu_Q-ViT-B W6A6</td><td></td><td></td><td>6.0</td><td>64.8</td><td>75.2?</td>'
+    )
+    assert row + '<td class="text">bits_size</td><td></td><td>19.19</td><td class="text"></td>' in text
+
+
+def test_sweep_report_puts_imagenet_and_fashion_mnist_on_no_common_axis(two_studies, tmp_path):
+    page = reports.make_sweep_report(*two_studies, tmp_path).read_text()
+    plots = [part.partition("</svg>")[0] for part in page.split("<svg")[1:]]
+    ours = [plot for plot in plots if "Fashion-MNIST" in plot]
+    theirs = [plot for plot in plots if "ImageNet" in plot]
+    assert len(ours) == 4 and len(theirs) == 1 and not set(ours) & set(theirs)
+    assert "TinyViT-21M" in theirs[0] and not any("TinyViT-21M" in plot for plot in ours)
+
+
 def test_sweep_published_trials_make_a_report(capsys, tmp_path, monkeypatch):
     """docs/results/sweep_vit_mini.json goes with the sweep as it is: all points, three seeds, hardware or why not."""
     monkeypatch.setenv("VITRAIL_BUILD", str(tmp_path))
