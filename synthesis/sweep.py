@@ -45,7 +45,8 @@ class Sweep:
         epochs: Passes over them.
         warmup_steps: Steps of linear warm-up.
         reference: Point that the hardware EER refers to.
-        baseline: Point that the accuracies are compared with.
+        baseline: Point that all accuracies are compared with.
+        groups: Point -> points that are compared with it too, such as those of its bit widths.
         space: Key -> choices of a search.
         recipes: Recipe name -> a choice for each key of the space but the bits. base: file of quant/recipes that the
             others are put on top of; training: "qat", or "none" for 0 epochs.
@@ -62,6 +63,7 @@ class Sweep:
     warmup_steps: int
     reference: str
     baseline: str
+    groups: dict[str, tuple[str, ...]]
     space: dict[str, tuple[Any, ...]]
     recipes: dict[str, dict[str, Any]]
     points: tuple[str, ...]
@@ -133,6 +135,7 @@ def load_sweep(name: str, folder: Path = SWEEP_DIR) -> Sweep:
     backbone_dims(content["backbone"], str(path))
     load_board(content["board"])
     content |= {key: tuple(content[key]) for key in ("seeds", "points")}
+    content["groups"] = {key: tuple(members) for key, members in content["groups"].items()}
     content["space"] = {key: tuple(choices) for key, choices in content["space"].items()}
     return Sweep(**content, name=name)
 
@@ -177,6 +180,15 @@ def _faults(content: dict[str, Any]) -> list[str]:
     for key in ("reference", "baseline"):
         if content[key] not in points:
             faults.append(f"{key}={content[key]!r} is none of the points")
+    groups = content["groups"]
+    if not isinstance(groups, dict) or not all(isinstance(members, list) for members in groups.values()):
+        return [*faults, f"groups={groups!r}, expected a list of points for each point that others are compared with"]
+    for base, members in groups.items():
+        faults += [f"groups: {name!r} is none of the points" for name in (base, *members) if name not in points]
+        if base in members or len(set(members)) < len(members):
+            faults.append(f"groups: {base!r} is compared with itself, or with a point twice")
+        if base == content["baseline"]:
+            faults.append(f"groups: {base!r} is the baseline, which every point is compared with")
     return faults
 
 

@@ -15,6 +15,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 import yaml
@@ -417,6 +418,10 @@ def test_sweep_job_writes_its_recipe(tmp_path):
         ({"seeds": []}, "seeds=[], expected different integers"),
         ({"train_images": "many"}, "train_images='many', expected a number above zero"),
         ({"baseline": "w5a5_fixed"}, "baseline='w5a5_fixed' is none of the points"),
+        ({"groups": {"w3a8_fixed": ["w3a8_fixt"]}}, "groups: 'w3a8_fixt' is none of the points"),
+        ({"groups": {"w3a8_fixed": ["w3a8_fixed"]}}, "groups: 'w3a8_fixed' is compared with itself, or with a point"),
+        ({"groups": {"w4a8_fixed": ["w3a8_fixed"]}}, "groups: 'w4a8_fixed' is the baseline, which every point is"),
+        ({"groups": ["w3a8_fixed"]}, "groups=['w3a8_fixed'], expected a list of points for each point"),
         ({"colour": 1}, "unknown: colour, missing: none"),
         ({"recipes": {"fixed": {"base": "default"}}}, "recipe fixed: expected the keys base, scheme"),
     ],
@@ -460,12 +465,60 @@ def test_mean_and_error():
     assert reports.mean_and_error([4.0]) == (4.0, None)
 
 
+def entry(name, *values):
+    """A point of a report as far as comparisons read it."""
+    return {
+        "name": name,
+        "seeds": list(range(len(values))),
+        "images": 10_000,
+        "top1": {"mean": float(np.mean(values)), "values": list(values)},
+    }
+
+
+def test_holm_by_hand():
+    # 0.05 / 4 and 0.05 / 3 are not exceeded, 0.05 / 2 is, and what comes after is not looked at
+    assert reports.holm([0.026, 0.01, 0.0160, 0.03]) == [False, True, True, False]
+    assert reports.holm([]) == []
+
+
+def test_comparisons_pool_the_variance():
+    # a: variance 1, two degrees of freedom; b: 4, two; c: 0.5, one; pooled (2 + 8 + 0.5) / 5 = 2.1
+    points = [entry("a", 9.0, 10.0, 11.0), entry("b", 18.0, 20.0, 22.0), entry("c", 10.0, 11.0), entry("d", 5.0)]
+    freedom, pooled, deviations = reports.spread(points)
+    assert freedom == 5 and pooled == pytest.approx(2.1**0.5)
+    assert deviations == pytest.approx({"a": 1.0, "b": 2.0, "c": 0.5**0.5})
+    found = reports.compare(points, [("a", "b"), ("a", "c"), ("c", "b"), ("a", "d"), ("a", "nosuch")])
+    assert [(c["baseline"], c["point"], c["difference"]) for c in found] == [
+        ("a", "b", 10.0),
+        ("a", "c", 0.5),
+        ("c", "b", 9.5),
+    ]
+    # t = 10 / sqrt(2.1 * 2 / 3) = 8.452 with 5 degrees of freedom; 0.5 / sqrt(2.1 * 5 / 6) = 0.378
+    assert found[0]["p"] == pytest.approx(0.000382, rel=0.01) and found[1]["p"] == pytest.approx(0.721, rel=0.01)
+    assert [c["verdict"] for c in found] == ["above", "not told apart", "above"]
+    assert reports.compare([entry("a", 1.0, 1.0), entry("b", 1.0, 1.0)], [("a", "b")])[0]["verdict"] == "not told apart"
+
+
+def test_comparisons_say_what_rests_on_pooling():
+    tight = [entry(f"p{i}", 0.0, 0.01, 0.02) for i in range(20)]
+    points = [*tight, entry("far", 1.0, 1.01, 1.02), entry("wide", 0.0, 1.0, 2.0)]
+    (found,) = reports.compare(points, [("p0", "far")])
+    assert found["verdict"] == "above" and found["verdict_widest"] == "not told apart"
+    assert reports.noise(points, "p0", [found])["bartlett_p"] < 1e-6
+
+
+def test_noise_is_told_without_the_baseline():
+    points = [entry("a", 80.0, 81.0, 82.0), entry("b", 80.0, 81.0, 82.0)]
+    report = {"points": points, "baseline": "c", "noise": reports.noise(points, "c", [])}
+    assert "standard deviation of 1.000 points (pooled, 4 degrees" in reports.noise_text(report)
+
+
 @pytest.fixture
 def two_studies(tmp_path):
     """A sweep of three points with made-up figures: w3a8 clearly worse than the baseline, w8a8 within noise of it."""
     sweep = load_sweep("vit_mini")
     names = ("w8a8_fixed", "w4a8_fixed", "w3a8_fixed", "w4a8_pot_half")
-    sweep = replace(sweep, points=names, reference="w8a8_fixed")
+    sweep = replace(sweep, points=names, reference="w8a8_fixed", groups={"w8a8_fixed": ("w3a8_fixed",)})
     storage = f"sqlite:///{tmp_path / 'study.db'}"
     trials = engine.open_study(storage, "t", ("maximize", "minimize", "minimize"), sweep.space)
     hardware = engine.open_study(storage, "h", ("minimize",), {})
@@ -512,6 +565,10 @@ def test_sweep_report_says_what_is_noise_and_what_is_missing(two_studies, tmp_pa
         **{f"seed {seed}": ["w4a8_pot_half"] for seed in (1, 2, 3)},
         "hardware": ["w4a8_pot_half"],
     }
+    assert report["noise"]["pooled_deviation"] == pytest.approx(((0.01 + 0.01 + 0.0025) / 3) ** 0.5)
+    group = [c for c in report["comparisons"] if c["baseline"] == "w8a8_fixed"]
+    assert [(c["point"], round(c["difference"], 6), c["verdict"]) for c in group] == [("w3a8_fixed", -2.65, "below")]
+    assert report["noise"]["verdicts"]["below"] == ["w3a8_fixed"] and report["noise"]["tests"] == 3
     assert report["infeasible"] == {"w4a8_fixed": "needs 9 of 8"}
 
 
@@ -523,7 +580,9 @@ def test_sweep_report_files_are_self_contained(two_studies, tmp_path):
     assert "Not told apart from it by these seeds: w8a8_fixed" in page
     text = (tmp_path / "results.md").read_text()
     assert "    make sweep MODEL=vit_mini\n" in text
-    assert "| w3a8_fixed (front) | 3 | 88.05 ± 0.03 | below (p=0.00" in text
+    assert "| w3a8_fixed (front) | 3 | 88.05 ± 0.03 | below (p<0.001)" in text
+    assert "| w8a8_fixed | w3a8_fixed | -2.65 | below (p<0.001) |" in text
+    assert "deviations run from 0.050 (w3a8_fixed) to 0.100 (w" in text
     assert "| w4a8_fixed | 3 | 90.70 ± 0.06 | baseline |" in text
     assert "\nNot finished, hardware of 1 points: w4a8_pot_half.\n" in text
     assert "\nw4a8_fixed has no hardware: it needs 9 of 8.\n" in text and "w4a8_fixed has no hardware" in page
@@ -563,6 +622,13 @@ def test_sweep_published_trials_make_a_report(capsys, tmp_path, monkeypatch):
     assert found["missing"] == {} and list(found["infeasible"]) == ["w8a8_fixed"]
     kept = json.loads((tmp_path / "sweep" / "vit_mini" / "trials.json").read_text())
     assert kept == json.loads(published.read_text())
+    groups = {(c["baseline"], c["point"]): c["verdict"] for c in found["comparisons"]}
+    for name in ("w4a4_liu", "w4a4_ptq4vit", "w4a4_apqvit"):
+        assert groups["w4a8_fixed", name] == "below"
+    for name in ("w4a4_liu", "w4a4_noisyquant"):
+        assert groups["w4a4_ptq", name] == "not told apart"
+    results = (tmp_path / "sweep" / "vit_mini" / "results.md").read_text()
+    assert published.with_suffix(".md").read_text().startswith(results)
     (tmp_path / "broken.json").write_text('{"trials": []}')
     assert cli.main(("sweep", "--from", str(tmp_path / "broken.json"), "--stages", "report")) == 1
     assert "expected a trials.json, which a sweep's report writes" in capsys.readouterr().err
