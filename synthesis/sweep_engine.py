@@ -120,6 +120,42 @@ def masked(text: str) -> str:
     return re.sub(r"(password=)[^\s&]*", r"\1***", text)
 
 
+def origin(study: optuna.Study) -> dict[str, dict[str, Any]]:
+    """What the outcomes in a study follow from, by part; empty where nothing was noted."""
+    return study.user_attrs.get("origin", {})
+
+
+def follow(study: optuna.Study, parts: dict[str, dict[str, Any]], source: str) -> None:
+    """Note in a study what its outcomes follow from. Parts that it does not know are added.
+
+    Args:
+        study: From open_study.
+        parts: Part -> key -> value, JSON.
+        source: Where they come from, for the error message.
+
+    Raises:
+        ValueError: the study holds outcomes that follow from something else.
+    """
+    known = origin(study) if settled_keys(study) else {}
+    if settled_keys(study) and not known:
+        raise ValueError(
+            f"sweep: study {study.study_name!r} has trials, but nothing says what they follow from; "
+            "start another study (--study NAME)"
+        )
+    differences = [
+        f"{part}: {key} is {parts[part].get(key)!r}, in the study {known[part].get(key)!r}"
+        for part in parts
+        for key in sorted({*parts[part], *known.get(part, {})})
+        if part in known and parts[part].get(key) != known[part].get(key)
+    ]
+    if differences:
+        raise ValueError(
+            f"sweep: the trials of study {study.study_name!r} do not go with {source}: {'; '.join(differences)}. "
+            "Restore what differs, or start another study (--study NAME)"
+        )
+    study.set_user_attr("origin", known | parts)
+
+
 def finished(study: optuna.Study) -> dict[str, FrozenTrial]:
     """Key -> its finished trial, in the order of their numbers."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))

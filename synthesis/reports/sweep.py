@@ -15,8 +15,8 @@ from synthesis.build import write_json, write_text
 from synthesis.reports.eer import HARDWARE_SET, SETS, eer
 from synthesis.reports.report import _plot
 from synthesis.reports.survey import Row, checks, disagreements, survey_rows
-from synthesis.sweep import Sweep
-from synthesis.sweep_engine import finished, infeasible
+from synthesis.sweep import Sweep, front_proposals
+from synthesis.sweep_engine import finished, infeasible, origin
 
 TEMPLATE = Path(__file__).with_name("sweep.html.j2")
 MARKDOWN = Path(__file__).with_name("sweep.md.j2")
@@ -25,6 +25,7 @@ LEVEL = 0.05  # of all comparisons together
 NOT_APART = "not told apart"
 ENERGY = "nothing in this flow measures power"
 NOT_YET = "hardware has not been measured yet"
+OFF_FRONT = "proposed by the search and not on the estimated front, which alone is built"
 KINDS = ("lut", "ff", "dsp", "bram")
 # The survey's choice in each category, its table 8; its figures show them in orange.
 BEST = {"Castling-MViTv2-T", "DynamicViT-LV-S/07", "TinyViT-21M", "NoisyQuant-PTQ4ViT-Swin-B W6A6"}
@@ -52,8 +53,9 @@ def collect(sweep: Sweep, trials: optuna.Study, hardware: optuna.Study) -> dict[
 
     Returns:
         "points": one entry per point that has a trial; a figure that was not measured is None and its reason is under
-        "not_measured". "comparisons": one entry per pair of points that is tested. "missing": seed, or "hardware", ->
-        fixed points for which it is not there yet. "infeasible": fixed point -> why its hardware cannot be built.
+        "not_measured". "proposed": designs of the search among them. "comparisons": one entry per pair of points that
+        is tested. "missing": seed, or "hardware", -> fixed points, and for hardware proposals on the estimated front,
+        for which it is not there yet. "infeasible": fixed point -> why its hardware cannot be built.
     """
     by_point: dict[str, dict[int, Any]] = {}
     params: dict[str, dict[str, Any]] = {}
@@ -61,10 +63,13 @@ def collect(sweep: Sweep, trials: optuna.Study, hardware: optuna.Study) -> dict[
         point, _, seed = key.partition("#")
         by_point.setdefault(point, {})[int(seed)] = trial
         params[point] = trial.params
+    follows = origin(trials).get("sweep", {})
     built = {key: trial.user_attrs["results"] for key, trial in finished(hardware).items()}
     impossible = infeasible(hardware)
     order = [*(point for point in sweep.points if point in by_point), *sorted(set(by_point) - set(sweep.points))]
-    points = [_point(p, params[p], by_point[p], built.get(p), impossible.get(p, NOT_YET)) for p in order]
+    wanted = {*sweep.points, *front_proposals(sweep, trials)}
+    reasons = {p: impossible.get(p, NOT_YET if p in wanted else OFF_FRONT) for p in order}
+    points = [_point(p, params[p], by_point[p], built.get(p), reasons[p]) for p in order]
     pairs = [(sweep.baseline, point["name"]) for point in points if point["name"] != sweep.baseline]
     pairs += [(base, member) for base, members in sweep.groups.items() for member in members]
     comparisons = compare(points, pairs)
@@ -78,23 +83,27 @@ def collect(sweep: Sweep, trials: optuna.Study, hardware: optuna.Study) -> dict[
         )
     _hardware_eer(points, built.get(sweep.reference))
     missing = {f"seed {s}": [p for p in sweep.points if s not in by_point.get(p, {})] for s in sweep.seeds}
-    missing["hardware"] = [point for point in sweep.points if point not in built and point not in impossible]
+    proposed = [point for point in order if point not in sweep.points]
+    missing["hardware"] = [
+        p for p in (*sweep.points, *proposed) if p in wanted and p not in built and p not in impossible
+    ]
     front = pareto([(p["resources"]["lut"], p["top1"]["mean"]) for p in points])
     for index, point in enumerate(points):
         point["pareto"] = index in front
     scores = [trial.user_attrs["results"]["float_top1"] for seeds in by_point.values() for trial in seeds.values()]
     return {
         "sweep": sweep.name,
-        "board": sweep.board,
-        "images_per_second": sweep.images_per_second,
+        "board": follows.get("board", sweep.board),
+        "images_per_second": follows.get("images_per_second", sweep.images_per_second),
         "seeds": list(sweep.seeds),
         "images": points[0]["images"] if points else None,
-        "train_images": sweep.train_images,
-        "epochs": sweep.epochs,
+        "train_images": follows.get("train_images", sweep.train_images),
+        "epochs": follows.get("epochs", sweep.epochs),
         "reference": sweep.reference,
         "baseline": sweep.baseline,
         "float_top1": scores[0] if scores else None,
         "points": points,
+        "proposed": proposed,
         "comparisons": comparisons,
         "missing": {what: names for what, names in missing.items() if names},
         "infeasible": {point: impossible[point] for point in sweep.points if point in impossible},
@@ -352,11 +361,19 @@ def survey_plot(rows: Sequence[Row]) -> str:
 # ---------------------------------------------------------------------------------------------------- files
 
 
+def _resource(point: dict[str, Any], kind: str) -> str:
+    """A point's count as measured, or ~ the fold's estimate."""
+    if (measured := point["resources"][kind]) is not None:
+        return f"{measured:,}"
+    return f"~{point['estimate'][kind]:,}" if kind in point["estimate"] else ""
+
+
 def _environment(html: bool = True) -> jinja2.Environment:
     env = jinja2.Environment(autoescape=html, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     env.filters["p"] = lambda v: "p<0.001" if v < 0.001 else f"p={v:.3f}"
     env.filters["num"] = lambda v, digits=0: "" if v is None else f"{v:,.{digits}f}"
     env.filters["signed"] = lambda v: f"{v:+.2f}"
+    env.filters["resource"] = _resource
     env.filters["pm"] = lambda v, digits=2: (
         f"{v['mean']:.{digits}f}" + (f" ± {v['standard_error']:.{digits}f}" if v["standard_error"] is not None else "")
     )

@@ -9,9 +9,11 @@ import pwd
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import types
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +25,8 @@ from distributed import Client, LocalCluster
 from distributed.scheduler import KilledWorker
 from optuna.trial import TrialState
 
-from synthesis import cli
+from synthesis import cli, sweep_trial
+from synthesis import sweep as sweeps
 from synthesis import sweep_engine as engine
 from synthesis.reports import sweep as reports
 from synthesis.sweep import SWEEP_DIR, Jobs, list_sweeps, load_sweep
@@ -335,19 +338,16 @@ def test_sweep_missing_database_driver_is_one_error(monkeypatch):
 
 
 @pytest.fixture
-def postgres(tmp_path_factory):
+def postgres():
     """URL of a PostgreSQL server of this test's own, which listens on a socket in its folder only."""
     pytest.importorskip("psycopg", reason="needs the driver psycopg")
     if missing := [tool for tool in ("initdb", "pg_ctl") if shutil.which(tool) is None]:
         pytest.skip(f"needs PostgreSQL's {', '.join(missing)}")
-    folder = tmp_path_factory.mktemp("pg")
-    account = {}
+    folder, account = Path(tempfile.mkdtemp(prefix="pg")), {}
     if os.getuid() == 0:  # PostgreSQL does not run as root
         entry = pwd.getpwnam("nobody")
         account = {"user": entry.pw_uid, "group": entry.pw_gid}
         os.chown(folder, entry.pw_uid, entry.pw_gid)
-        for parent in folder.parents[:2]:
-            parent.chmod(0o711)
     data, options = str(folder / "data"), f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
 
     def call(*words):
@@ -359,15 +359,139 @@ def postgres(tmp_path_factory):
         yield f"postgresql+psycopg://vitrail:s3cret@/postgres?host={folder}"
     finally:
         call("pg_ctl", "-D", data, "-m", "immediate", "stop")
+        shutil.rmtree(folder)
 
 
 def test_sweep_on_postgresql_resumes(postgres, tmp_path, client):
     study = engine.open_study(postgres, "test", DIRECTIONS, SPACE)
     tasks = grid(tmp_path)
+    parts = {f"recipe {number}": {"text": 500 * "x"} for number in range(20)}
+    engine.follow(study, parts, "the test")
     engine.run(study, tasks[:5], stand_in.evaluate, client)
     again = engine.open_study(postgres, "test", DIRECTIONS, SPACE)
+    assert engine.origin(again) == parts
     engine.run(again, tasks, stand_in.evaluate, client)
     assert counts(again) == {task.key: 1 for task in tasks} == starts(tmp_path)
+
+
+# ---------------------------------------------------------------------------------------------------- origin
+
+
+def test_sweep_study_keeps_to_what_its_trials_follow_from(tmp_path, client):
+    study = study_in(tmp_path)
+    engine.follow(study, {"sweep": {"epochs": 9}}, "a draft")
+    parts = {"sweep": {"epochs": 1, "images": 5}, "recipe a": {"rate": 0.1}}
+    engine.follow(study, parts, "the test")  # nothing is settled yet
+    engine.run(study, grid(tmp_path)[:1], stand_in.evaluate, client)
+    engine.follow(study, parts, "the test")
+    engine.follow(study, {"recipe b": {"rate": 0.2}}, "the test")
+    assert engine.origin(study) == parts | {"recipe b": {"rate": 0.2}}
+    changed = {"sweep": {"epochs": 2, "images": 5}, "recipe a": {"rate": 0.1, "decay": 1}}
+    with pytest.raises(ValueError) as error:
+        engine.follow(study, changed, "sweep x")
+    assert str(error.value) == (
+        "sweep: the trials of study 'test' do not go with sweep x: sweep: epochs is 2, in the study 1; "
+        "recipe a: decay is 1, in the study None. Restore what differs, or start another study (--study NAME)"
+    )
+    assert engine.origin(study) == parts | {"recipe b": {"rate": 0.2}}
+    study.set_user_attr("origin", {})
+    with pytest.raises(ValueError, match="study 'test' has trials, but nothing says what they follow from"):
+        engine.follow(study, parts, "sweep x")
+
+
+@pytest.mark.parametrize(
+    ("change", "part", "keys"),
+    [
+        ({"epochs": 3}, "sweep", {"epochs"}),
+        ({"train_images": 5}, "sweep", {"train_images"}),
+        ({"images_per_second": 9}, "sweep", {"images_per_second"}),
+        ({"warmup_steps": 0}, "sweep", {"warmup_steps"}),
+        ({"board": "zcu104"}, "sweep", {"board"}),
+        ({"recipes": {"fixed": {"shift_add_rows": 3}}}, "choices of fixed", None),
+    ],
+)
+def test_sweep_origin_has_what_trials_follow_from(change, part, keys):
+    sweep = load_sweep("vit_mini")
+    before, after = sweep.origin(), replace(sweep, **change).origin()
+    assert before == json.loads(json.dumps(before)) and before[part] != after[part]
+    if keys is not None:
+        assert {key for key in before[part] if before[part][key] != after[part][key]} == keys
+
+
+def test_sweep_origin_has_base_recipes_board_and_float_network(tmp_path, monkeypatch):
+    sweep = load_sweep("vit_mini")
+    before, recipe = sweep.origin(), sweeps.load_recipe("ptq")
+    assert before["board ulx3s_85f"]["block_fraction"] == 0.8 and before["backbone vit_mini"]["embed_dim"] > 0
+    monkeypatch.setattr(sweeps, "load_recipe", lambda base: replace(recipe, calibration_images=7))
+    monkeypatch.setattr(sweeps, "CHECKPOINT_DIR", tmp_path)
+    after = sweep.origin()
+    assert before["recipe ptq"]["calibration_images"] == 256 and after["recipe ptq"]["calibration_images"] == 7
+    assert len(before["backbone vit_mini"]["float_sha256"]) == 64 and not after["backbone vit_mini"]["float_sha256"]
+
+
+@pytest.fixture
+def small(tmp_path, client, monkeypatch):
+    """`sweep` with two points, two seeds and made-up outcomes; a function that runs it with changed settings."""
+    monkeypatch.setenv("VITRAIL_BUILD", str(tmp_path))
+    monkeypatch.setattr(sweep_trial, "trial", stand_in.trial)
+    monkeypatch.setattr(sweep_trial, "hardware", stand_in.hardware)
+
+    @contextmanager
+    def workers(count, scheduler):
+        yield client
+
+    monkeypatch.setattr(engine, "workers", workers)
+    sweep = load_sweep("vit_mini")
+    points = ("w4a8_fixed", "w8a8_fixed")
+    sweep = replace(sweep, points=points, groups={}, reference=points[0], baseline=points[0], seeds=(1, 2))
+
+    def run(*words, **change):
+        monkeypatch.setattr(sweeps, "load_sweep", lambda name: replace(sweep, **change))
+        return cli.main(("sweep", *words))
+
+    return run
+
+
+def test_sweep_edited_is_refused(small, tmp_path, capsys):
+    assert small() == 0
+    trials = tmp_path / "sweep" / "vit_mini" / "trials.json"
+    kept = json.loads(trials.read_text())
+    assert len(kept["trials"]) == 4 and len(kept["hardware"]) == 2
+    assert small(epochs=2) == 1
+    error = capsys.readouterr().err
+    assert "do not go with sweep vit_mini: sweep: epochs is 2, in the study 1. Restore" in error
+    # the report of what is there keeps the settings that it was made with
+    assert small("--stages", "report", epochs=2) == 0
+    assert json.loads((tmp_path / "sweep" / "vit_mini" / "sweep.json").read_text())["epochs"] == 1
+    assert json.loads(trials.read_text()) == kept
+    # another study has a folder of its own, and does not take up trials of other settings
+    assert small("--study", "longer", epochs=2) == 0
+    assert json.loads((tmp_path / "sweep" / "longer" / "sweep.json").read_text())["epochs"] == 2
+    assert (tmp_path / "sweep" / "longer" / "recipes").is_dir() and json.loads(trials.read_text()) == kept
+    capsys.readouterr()
+    assert small("--study", "longer", "--from", str(trials), epochs=2) == 1
+    assert "trials.json: sweep: epochs is 1, in the study 2" in capsys.readouterr().err
+    assert small("--study", "taken", "--from", str(trials), epochs=2) == 1
+    assert "sweep vit_mini: sweep: epochs is 2, in the study 1" in capsys.readouterr().err
+
+
+def test_sweep_builds_proposals_on_the_estimated_front(small, tmp_path):
+    assert small("--search", "12") == 0
+    folder = tmp_path / "sweep" / "vit_mini"
+    kept = json.loads((folder / "trials.json").read_text())
+    proposed = {entry["key"].partition("#")[0] for entry in kept["trials"]} - {"w4a8_fixed", "w8a8_fixed"}
+    assert len(proposed) == 12
+    # by the made-up figures 5 bits cost less than 2, 3 and 4 bits and gain more; 4 bits are built as a point
+    built = {entry["key"] for entry in kept["hardware"]}
+    assert built - {"w4a8_fixed", "w8a8_fixed"} == {name for name in proposed if name[1] in "5678"}
+    report = json.loads((folder / "sweep.json").read_text())
+    points = {point["name"]: point for point in report["points"]}
+    assert set(report["proposed"]) == proposed and report["missing"] == {}
+    off = next(name for name in proposed if name not in built)
+    assert points[off]["not_measured"]["resources"] == reports.OFF_FRONT
+    text = (folder / "results.md").read_text()
+    assert f"| {off} | 1 |" in text and f"| ~{points[off]['estimate']['lut']:,} |" in text
+    assert "Proposed by the search: " in text and "Proposed by the search: " in (folder / "report.html").read_text()
 
 
 # ---------------------------------------------------------------------------------------------------- sweep files
@@ -440,6 +564,7 @@ def test_sweep_file_faults(change, text, tmp_path):
         (("--model", "vit_mimi"), "unknown sweep 'vit_mimi'; did you mean 'vit_mini'?"),
         (("--stages", "trials,cook"), "--stages trials,cook: expected some of trials, hardware, report"),
         (("--workers", "0"), "--workers 0 --search 0: expected at least 1 and at least 0"),
+        (("--study", "../x"), "--study '../x': expected letters, digits, _ and -, as it also names a folder"),
         (("--colour",), "unrecognized arguments: --colour"),
         (("--stages", "report"), "sweep: no trial of vit_mini is finished; run: make sweep MODEL=vit_mini"),
     ],
