@@ -116,7 +116,7 @@ def lanes() -> list[Lane]:
         found.append(Lane(target, "product", "fixed", options=("-nodsp",)))
         found += [Lane(target, "lut_stream", scheme) for scheme in SCHEMES]
         found += [Lane(target, "lut_da", scheme, TILE, changes=tables) for scheme in SCHEMES]
-        found.append(Lane(target, "dsp_pair", "fixed", changes={"DSP_ROWS": 1}))
+        found.append(Lane(target, "dsp_pair", "fixed", changes={"DSP_ROWS": 1, "DSP_PACKED": 1}))
         sums = {"DSP_ROWS": 1, "DSP_SUMS": 1, "DSP_PACKED": int(target == "ecp5")}  # the pre-adder of a DSP48E2 packs
         found.append(Lane(target, "dsp_sums", "fixed", changes=sums))
     return found

@@ -167,10 +167,10 @@ class VitrailMvu(VitrailOp):
 
     def packed_rows(self) -> int:
         """Rows on multiplier blocks that come in packed pairs (DSP_PACKED): the second as its weight less one where the
-        first is negative, which the multipliers of an ECP5 take as it is.
+        first is negative. The pre-adders of a DSP cascade do that themselves.
         """
-        sums = self.get("dsp_sums") and self.get("target") == TARGETS["ecp5"]
-        return self.get("dsp_rows") // 2 * 2 if sums and self.packs() else 0
+        cascade = self.get("dsp_sums") and self.get("target") == TARGETS["xcup"] and self.get("SIMD") > 1
+        return self.get("dsp_rows") // 2 * 2 if self.packs() and not cascade else 0
 
     def accumulator_bits(self, weight: np.ndarray) -> int:
         """Width that holds every accumulator these weights can make, partial sums included."""
@@ -250,7 +250,9 @@ class VitrailMvu(VitrailOp):
         if self.get("da"):
             params |= da_params(target)
         if self.get("dsp_sums"):
-            params |= {"DSP_SUMS": 1, "DSP_PACKED": int(self.packed_rows() > 0)}
+            params |= {"DSP_SUMS": 1}
+        if self.packed_rows():
+            params |= {"DSP_PACKED": 1}
         # A requant that takes PE cycles for the sums of a group must not wait for an mvu that is no faster
         skid = tile == 1 and self.chunks <= self.get("PE")
         unit = Instance(

@@ -20,6 +20,8 @@ from sim.verilate import Design, Job, pack
 LANES = {
     "dsp_pair": {"PE": 2, "DSP_ROWS": 2},
     "dsp_pair_ultrascale": {"PE": 2, "DSP_ROWS": 2, "TARGET": 2},
+    "dsp_packed": {"PE": 2, "DSP_ROWS": 2, "DSP_PACKED": 1},
+    "dsp_packed_ultrascale": {"PE": 2, "DSP_ROWS": 2, "DSP_PACKED": 1, "TARGET": 2},
     "dsp_single": {"PE": 1, "DSP_ROWS": 1},
     "fixed_lut": {"PE": 1, "DSP_ROWS": 0},
     "pot": {"PE": 1, "DSP_ROWS": 0, "ROWS_POT": 1},
@@ -61,6 +63,8 @@ def job_of(lane: str, w_bits: int, a_bits: int, x: np.ndarray, weight: np.ndarra
     acc = (weight * x[:, None, :]).sum(axis=2)
     np.testing.assert_array_equal(acc[0], mvu(x[:1], weight[0])[0])
     codes = encode(weight, scheme, w_bits)
+    if "DSP_PACKED" in LANES[lane]:
+        codes[:, 1] = (weight[:, 1] - (weight[:, 0] < 0)) % 2**w_bits
     if "DA" in LANES[lane]:  # sums without offset, four inputs a word
         acc -= da_offset(weight.reshape(-1, weight.shape[2])).reshape(acc.shape)
         codes = np.pad(codes, ((0, 0), (0, 0), (0, -codes.shape[2] % 4)))
@@ -99,7 +103,8 @@ def test_mvu_lane_every_product(tmp_path, lane):
 
 
 @pytest.mark.parametrize(
-    ("lane", "w_bits"), [("dsp_pair", 2), ("dsp_pair", 3), *[("fixed_lut", bits) for bits in (2, 3, 5, 6, 7, 8)]]
+    ("lane", "w_bits"),
+    [*product(("dsp_pair", "dsp_packed"), (2, 3)), *[("fixed_lut", bits) for bits in (2, 3, 5, 6, 7, 8)]],
 )
 def test_mvu_fixed_lane_other_widths(tmp_path, lane, w_bits):
     build(lane, tmp_path, 1, w_bits).run([all_products(lane, w_bits, 8)])
@@ -183,7 +188,7 @@ def test_mvu_lane_tests_find_a_planted_fault(tmp_path, file, text, fault, lane, 
 @pytest.mark.parametrize(
     ("lane", "target", "simd", "w_bits"),
     [
-        *product(("dsp_pair", "dsp_single"), (1,), (1, 7), (4,)),
+        *product(("dsp_pair", "dsp_packed", "dsp_single"), (1,), (1, 7), (4,)),
         *product(("fixed_lut", "pot", "sp2", "da_fixed", "da_sp2"), (1, 2), (1, 7), (4,)),
         *product(("da_three", "da_sp2"), (2,), (35,), (4,)),  # full adders of three tables
         *product(("fixed_lut", "pot", "sp2"), (2,), (2, 3, 4, 8, 9, 16, 37), (4,)),  # of three sums, and waiting

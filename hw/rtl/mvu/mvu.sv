@@ -32,7 +32,7 @@ module mvu #(
     parameter int unsigned DSP_ROWS = 4,
     // Pairs of them sum their products inside the DSP blocks (TARGET 2: mvu_lane_dsp_cascade, else mvu_lane_dsp_ecp5)
     parameter bit          DSP_SUMS = 1'b0,
-    // The second row of a pair comes packed: w1 - (w0 < 0) (DSP_SUMS, TARGET 0 or 1)
+    // The second row of a pair comes packed: w1 - (w0 < 0); not with mvu_lane_dsp_cascade
     parameter bit          DSP_PACKED = 1'b0,
     // All rows by distributed arithmetic (DSP_ROWS 0); tables in 1 or 2 banks; 2 or 3 numbers an adder (mvu_lane_da)
     parameter bit          DA = 1'b0,
@@ -241,9 +241,9 @@ module mvu #(
               .SIMD(SIMD), .A_BITS(A_BITS), .W_BITS(W_BITS), .PACKED(DSP_PACKED), .TARGET(TARGET)
           ) lane_i (.clk, .en, .a(s_axis_tdata), .w0, .w1, .y0, .y1, .carry1(carry[r+1]));
         end else begin : gen_fabric
-          mvu_lane_dsp_pair #(.SIMD(SIMD), .A_BITS(A_BITS), .W_BITS(W_BITS), .TARGET(TARGET)) lane_i (
-              .clk, .en, .a(s_axis_tdata), .w0, .w1, .y0, .y1, .carry1(carry[r+1])
-          );
+          mvu_lane_dsp_pair #(
+              .SIMD(SIMD), .A_BITS(A_BITS), .W_BITS(W_BITS), .PACKED(DSP_PACKED), .TARGET(TARGET)
+          ) lane_i (.clk, .en, .a(s_axis_tdata), .w0, .w1, .y0, .y1, .carry1(carry[r+1]));
         end
         assign carry[r] = 1'b0;
         assign negative[r+:2] = 2'b00;

@@ -2,15 +2,18 @@
 // mvu_lane_dsp_pair: two rows of fixed-point weights share one multiplier per input.
 //   (w1 * 2^FIELD + w0) * a = (w1 * a) * 2^FIELD + w0 * a: the packed products of up to 8 inputs are added, then the
 //   low field is cut off; a negative low field has borrowed one from the high field, which carry1 gives back.
+//   PACKED: w1 comes as w1 - (w0 < 0), so that no LUT is in front of the multipliers.
 // Limits   : W_BITS <= 4 with weights >= -(2^(W_BITS-1)-1), A_BITS <= 8, so that 8 products fit the low field.
 // Latency  : 2 + clog2(SIMD) (+ 1 when SIMD > 8) clk cycles, held while en is low.
-// Resources: SIMD MULT18X18D (fields 14 bits apart) or DSP48E2 (TARGET 2, 22 bits apart; products added in fabric).
+// Resources: SIMD MULT18X18D (fields 14 bits apart) or DSP48E2 (TARGET 2, 22 bits apart; products added in fabric);
+//            without PACKED 5 LUT4 an input.
 // Golden   : sim/golden/mvu.py::mvu               Test: tests/hw/test_mvu_lanes.py
 `default_nettype none
 module mvu_lane_dsp_pair #(
     parameter  int unsigned SIMD = 4,
     parameter  int unsigned A_BITS = 8,
     parameter  int unsigned W_BITS = 4,
+    parameter  bit          PACKED = 1'b0,
     // 0: behavioural, 1: ECP5, 2: UltraScale+
     parameter  int unsigned TARGET = 0,
     localparam int unsigned Y_BITS = A_BITS + W_BITS - 1 + $clog2(SIMD)
@@ -45,7 +48,7 @@ module mvu_lane_dsp_pair #(
         wire signed [A_BITS-1:0] ai = a[INDEX*A_BITS+:A_BITS];
         wire signed [W_BITS-1:0] low_w = w0[INDEX*W_BITS+:W_BITS];
         // w1 - 1 stays in W_BITS bits because w1 is never the most negative code
-        wire [W_BITS-1:0] high_w = w1[INDEX*W_BITS+:W_BITS] - W_BITS'(low_w[W_BITS-1]);
+        wire [W_BITS-1:0] high_w = w1[INDEX*W_BITS+:W_BITS] - (PACKED ? '0 : W_BITS'(low_w[W_BITS-1]));
         wire signed [FIELD+W_BITS-1:0] packed_w = {high_w, FIELD'(low_w)};
         if (TARGET == 2) begin : gen_dsp48e2
           logic [44:0] p;
