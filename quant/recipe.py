@@ -16,6 +16,7 @@ METHODS = ("qat", "ptq", "liu", "ptq4vit", "apqvit", "noisyquant")
 MIXED_LAYERS = ("mlp", "all", "none")
 AUTO = -1  # shift_add_rows that the board decides
 ASSIGNMENTS = ("variance", "sensitivity")
+WIDTH_LISTS = ("explore_weight_bits", "explore_activation_bits")
 # Smallest and largest value of each number.
 LIMITS: dict[str, tuple[float, float]] = {
     "row_group": (1, 64),
@@ -71,6 +72,8 @@ class Recipe:
         distillation_weight: Share of the loss that compares with the float network; the rest compares with the labels.
         distillation_temperature: Divides both networks' logits.
         seed: Seed of order and augmentation.
+        explore_weight_bits: Weight bits of the blocks that `make explore` may choose beside the model's own.
+        explore_activation_bits: Activation bits that it may choose beside the model's own.
     """
 
     method: str
@@ -96,6 +99,8 @@ class Recipe:
     distillation_weight: float
     distillation_temperature: float
     seed: int
+    explore_weight_bits: tuple[int, ...]
+    explore_activation_bits: tuple[int, ...]
 
 
 def load_recipe(name: str, recipe_dir: Path = RECIPE_DIR) -> Recipe:
@@ -143,6 +148,7 @@ def parse_recipe(content: Any, source: str) -> Recipe:
         raise ValueError(f"recipe {source}: {'; '.join(faults)}; quant/recipe.py explains each key")
     values: dict[str, Any] = {field.name: content[field.name] for field in fields(Recipe)}
     values |= {field.name: float(values[field.name]) for field in fields(Recipe) if field.type == "float"}
+    values |= {name: tuple(values[name]) for name in WIDTH_LISTS}
     return Recipe(**values)
 
 
@@ -158,6 +164,9 @@ def _fault(name: str, kind: Any, value: Any) -> str:
     if choices is not None:
         known = value in choices and type(value) is type(choices[0])
         return "" if known else f"{name}={value!r}, expected one of {', '.join(map(str, choices))}"
+    if name in WIDTH_LISTS:
+        known = isinstance(value, list | tuple) and all(type(v) is int and MIN_BITS <= v <= MAX_BITS for v in value)
+        return "" if known else f"{name}={value!r}, expected a list of widths, each from {MIN_BITS} to {MAX_BITS}"
     more = " or auto" if name == "shift_add_rows" else ""
     if more and value == "auto":
         return ""
