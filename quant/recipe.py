@@ -51,8 +51,8 @@ class Recipe:
         mixed_layers: Layers with shift-add rows: "mlp" (fc1, fc2), "all" (every linear layer of the blocks) or "none".
         scheme: Scheme of the shift-add rows, "pot" or "sp2"; "fixed" has none.
         row_group: Consecutive output rows within which the same number of rows is shift-add.
-        shift_add_rows: Shift-add rows in each group, 0..row_group; `auto` (AUTO here) is what the board has room for
-            (synthesis/ratio.py).
+        shift_add_rows: Shift-add rows in each group, 0..row_group; `auto` (AUTO here) is what the board has room for,
+            0 where fixed-point rows on LUTs are as cheap (synthesis/ratio.py).
         assignment: Which rows of a group are shift-add: those of smallest "variance" (the published rule), or those of
             smallest "sensitivity", where it changes the network's output least (models/sensitivity.py).
         residual_bits: Width of the residual stream.
