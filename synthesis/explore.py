@@ -338,8 +338,8 @@ def show(designs: list[Design], name: str, own: Widths, board: dict[str, Any], f
     out.print(units)
     sources = sorted({design.measured.source for design in designs if design.measured is not None})
     out.print(
-        f"top-1: mean of a sweep's trained designs ({', '.join(sources)}); its short trainings compare with one "
-        "another, not with make train"
+        f"top-1: mean over the seeds of a sweep ({', '.join(sources)}), where training is short: these compare with "
+        "one another, not with make train"
         if sources
         else "top-1: no sweep has measured one of these designs (make sweep)"
     )

@@ -298,7 +298,7 @@ def test_explore_shows_accuracies_of_a_sweep(tiny_backbone, tmp_path, capsys, mo
     words = ("--model", "vit_tiny_w4a8", "--weight-bits", "2", "--activation-bits", "")
     text, _ = explored(capsys, tmp_path / "vit_tiny_w4a8" / "ulx3s_85f", *words)
     assert " 90.70 (3) " in text and " 89.31 (3) " in text and " not measured " in text
-    assert "top-1: mean of a sweep's trained designs (docs/results/sweep_vit_mini.json); its short trainings" in text
+    assert "top-1: mean over the seeds of a sweep (docs/results/sweep_vit_mini.json), where training is short" in text
 
 
 # ---------------------------------------------------------------------------------------------------- build folder
