@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,11 @@ class Recipe:
     seed: int
     explore_weight_bits: tuple[int, ...]
     explore_activation_bits: tuple[int, ...]
+
+
+def network_keys(recipe: Recipe) -> dict[str, Any]:
+    """Keys and values that a network follows from: all but those of `make explore`."""
+    return {key: value for key, value in asdict(recipe).items() if key not in WIDTH_LISTS}
 
 
 def load_recipe(name: str, recipe_dir: Path = RECIPE_DIR) -> Recipe:

@@ -3,11 +3,14 @@
 
 Two studies of one storage: the trials (every point with every seed: accuracy and errors, with the fold's estimates as
 further objectives) and then the hardware (every point once: synthesis and simulation). A study keeps what is finished;
-the same command goes on where it stopped. `--search N` lets a multi-objective sampler continue the first study.
-Workers on other machines (`--scheduler`) need the repository and the build folder at the same paths.
+the same command goes on where it stopped, while what its trials follow from is the same. `--search N` lets a
+multi-objective sampler continue the first study; of what it finds, the designs on the estimated front are built too.
+A scheduler (`--scheduler`) and its workers run in this repository's environment; workers on other machines need the
+repository and the build folder at the same paths.
 """
 
 import argparse
+import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -17,10 +20,10 @@ from typing import Any
 
 import yaml
 
-from models.names import build_root, parse_model_name
+from models.names import CHECKPOINT_DIR, build_root, parse_model_name
 from models.registry import backbone_dims, suggest
-from quant.recipe import Recipe, load_recipe, parse_recipe
-from synthesis.board import load_board
+from quant.recipe import Recipe, load_recipe, network_keys, parse_recipe
+from synthesis.board import BOARD_KEYS, load_board
 from synthesis.build import git_hash, write_json, write_text
 
 SWEEP_DIR = Path(__file__).resolve().parent / "sweeps"
@@ -28,6 +31,7 @@ SPACE_KEYS = ("weight_bits", "activation_bits", "base", "scheme", "mixed_layers"
 RECIPE_KEYS = SPACE_KEYS[2:]
 TRAINING = ("qat", "none")
 POINT = re.compile(r"w(?P<weight>[0-9]+)a(?P<activation>[0-9]+)_(?P<recipe>[a-z0-9_]+)")
+STUDY = re.compile(r"[A-Za-z0-9_-]+")
 STAGES = ("trials", "hardware", "report")
 TRIALS = "trials.json"
 
@@ -45,7 +49,8 @@ class Sweep:
         epochs: Passes over them.
         warmup_steps: Steps of linear warm-up.
         reference: Point that the hardware EER refers to.
-        baseline: Point that the accuracies are compared with.
+        baseline: Point that all accuracies are compared with.
+        groups: Point -> points that are compared with it too, such as those of its bit widths.
         space: Key -> choices of a search.
         recipes: Recipe name -> a choice for each key of the space but the bits. base: file of quant/recipes that the
             others are put on top of; training: "qat", or "none" for 0 epochs.
@@ -62,6 +67,7 @@ class Sweep:
     warmup_steps: int
     reference: str
     baseline: str
+    groups: dict[str, tuple[str, ...]]
     space: dict[str, tuple[Any, ...]]
     recipes: dict[str, dict[str, Any]]
     points: tuple[str, ...]
@@ -73,6 +79,20 @@ class Sweep:
         assert match is not None, point
         bits = {"weight_bits": int(match["weight"]), "activation_bits": int(match["activation"])}
         return bits | self.recipes[match["recipe"]]
+
+    def origin(self) -> dict[str, dict[str, Any]]:
+        """What outcomes follow from, by the part it belongs to: sweep, network, board, base recipes, choices."""
+        source = CHECKPOINT_DIR / f"{self.backbone}_float.safetensors"
+        keys = ("board", "images_per_second", "train_images", "epochs", "warmup_steps")
+        board = load_board(self.board)
+        parts = {
+            "sweep": {key: getattr(self, key) for key in keys},
+            f"backbone {self.backbone}": asdict(backbone_dims(self.backbone, self.name))
+            | {"float_sha256": hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else None},
+            f"board {self.board}": {key: board[key] for key in sorted(BOARD_KEYS)},
+        }
+        parts |= {f"recipe {base}": network_keys(load_recipe(base)) for base in self.space["base"]}
+        return parts | {f"choices of {name}": choices for name, choices in self.recipes.items()}
 
     def recipe(self, params: dict[str, Any], seed: int) -> Recipe:
         """Whole recipe of a design.
@@ -133,6 +153,7 @@ def load_sweep(name: str, folder: Path = SWEEP_DIR) -> Sweep:
     backbone_dims(content["backbone"], str(path))
     load_board(content["board"])
     content |= {key: tuple(content[key]) for key in ("seeds", "points")}
+    content["groups"] = {key: tuple(members) for key, members in content["groups"].items()}
     content["space"] = {key: tuple(choices) for key, choices in content["space"].items()}
     return Sweep(**content, name=name)
 
@@ -177,6 +198,15 @@ def _faults(content: dict[str, Any]) -> list[str]:
     for key in ("reference", "baseline"):
         if content[key] not in points:
             faults.append(f"{key}={content[key]!r} is none of the points")
+    groups = content["groups"]
+    if not isinstance(groups, dict) or not all(isinstance(members, list) for members in groups.values()):
+        return [*faults, f"groups={groups!r}, expected a list of points for each point that others are compared with"]
+    for base, members in groups.items():
+        faults += [f"groups: {name!r} is none of the points" for name in (base, *members) if name not in points]
+        if base in members or len(set(members)) < len(members):
+            faults.append(f"groups: {base!r} is compared with itself, or with a point twice")
+        if base == content["baseline"]:
+            faults.append(f"groups: {base!r} is the baseline, which every point is compared with")
     return faults
 
 
@@ -228,8 +258,10 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
     parser = Parser(prog="python -m synthesis sweep", description="Evaluate the design points of a sweep.")
     parser.add_argument("--model", default="vit_mini", help=f"sweep: {', '.join(list_sweeps())}")
-    parser.add_argument("--storage", help="URL of the database (default: SQLite in the sweep's folder)")
-    parser.add_argument("--study", help="name of the study (default: the sweep's)")
+    parser.add_argument(
+        "--storage", help="URL of a database whose Python driver is installed (default: SQLite in its folder)"
+    )
+    parser.add_argument("--study", help="name of the study and of its folder in build/sweep (default: the sweep's)")
     parser.add_argument("--workers", type=int, default=2, help="worker processes on this machine")
     parser.add_argument("--scheduler", help="address of a Dask scheduler instead, such as tcp://host:8786")
     parser.add_argument("--search", type=int, default=0, help="new designs for the sampler to propose")
@@ -243,6 +275,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     options.stages = options.stages.split(",")
     if not set(options.stages) <= set(STAGES):
         raise ValueError(f"--stages {','.join(options.stages)}: expected some of {', '.join(STAGES)}")
+    if options.study is not None and not STUDY.fullmatch(options.study):
+        raise ValueError(f"--study {options.study!r}: expected letters, digits, _ and -, as it also names a folder")
     if options.workers < 1 or options.search < 0:
         raise ValueError(f"--workers {options.workers} --search {options.search}: expected at least 1 and at least 0")
     return options
@@ -258,19 +292,36 @@ def take_up(path: Path, trials: Any, hardware: Any) -> None:
     """Add the trials of a trials.json to the two studies.
 
     Raises:
-        ValueError: the file is not there, or no trials.json of this sweep.
+        ValueError: the file is not there, no trials.json of this sweep, or its trials follow from other settings.
     """
     from synthesis import sweep_engine as engine
 
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
         parts = [(trials, given["trials"]), (hardware, given["hardware"])]
-        commits = list(given["commits"])
+        commits, origin = list(given["commits"]), dict(given["origin"])
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"--from {path}: {error!r}; expected a trials.json, which a sweep's report writes") from None
+    for study, _ in parts:
+        engine.follow(study, origin, str(path))
     counts = [engine.add_settled(study, entries) for study, entries in parts]
     add_commits(trials, commits)
     print(f"sweep: took up {counts[0]} trials and {counts[1]} outcomes of hardware from {path}")
+
+
+def front_proposals(sweep: Sweep, trials: Any) -> dict[str, dict[str, Any]]:
+    """Params of the designs, by name, that a search proposed and that are on the estimated front.
+
+    The front is of estimated LUT and accuracy over everything that the first seed was tried with, as proposals have
+    no other seed.
+    """
+    from synthesis.reports.sweep import pareto
+    from synthesis.sweep_engine import finished
+
+    found = {key.partition("#"): trial for key, trial in finished(trials).items()}
+    first = [(point, trial) for (point, _, seed), trial in found.items() if int(seed) == sweep.seeds[0]]
+    front = pareto([(trial.values[1], trial.values[0]) for _, trial in first])
+    return {first[i][0]: first[i][1].params for i in sorted(front) if first[i][0] not in sweep.points}
 
 
 def main(words: Sequence[str]) -> int:
@@ -284,19 +335,20 @@ def main(words: Sequence[str]) -> int:
     points = sweep.points if options.points is None else tuple(options.points.split(","))
     if unknown := [point for point in points if point not in sweep.points]:
         raise ValueError(f"--points: unknown point {unknown[0]!r}; {suggest(unknown[0], sweep.points)}")
-    folder = (build_root() / "sweep" / sweep.name).absolute()
+    name = options.study or sweep.name
+    folder = (build_root() / "sweep" / name).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     storage = options.storage or f"sqlite:///{folder / 'study.db'}"
-    name = options.study or sweep.name
     jobs = Jobs(sweep, folder)
     trials = engine.open_study(storage, name, sweep_trial.TRIAL_DIRECTIONS, sweep.space, options.sampler)
     hardware = engine.open_study(storage, f"{name}-hardware", sweep_trial.HARDWARE_DIRECTIONS, {})
     failed: dict[str, str] = {}
     if options.given:
         take_up(Path(options.given), trials, hardware)
-    if options.stages != ["report"]:
-        add_commits(trials, [git_hash() or "unknown"])
     if set(options.stages) != {"report"}:
+        for study in (trials, hardware):
+            engine.follow(study, sweep.origin(), f"sweep {sweep.name}")
+        add_commits(trials, [git_hash() or "unknown"])
         with engine.workers(options.workers, options.scheduler) as client:
             if "trials" in options.stages:
                 # seed by seed, so that an unfinished sweep has all points
@@ -307,14 +359,17 @@ def main(words: Sequence[str]) -> int:
                 failed |= tally.failed
             if "hardware" in options.stages:
                 done = {key.partition("#")[0] for key in engine.finished(trials)}
-                tasks = [jobs.hardware(point, sweep.params(point)) for point in points if point in done]
+                designs = {point: sweep.params(point) for point in points if point in done}
+                designs |= front_proposals(sweep, trials)
+                tasks = [jobs.hardware(point, params) for point, params in designs.items()]
                 failed |= engine.run(hardware, tasks, sweep_trial.hardware, client).failed
     if "report" in options.stages:
         from synthesis.reports.sweep import make_sweep_report
 
         print(f"report: {make_sweep_report(sweep, trials, hardware, folder)}")
-        kept = {"trials": engine.settled(trials), "hardware": engine.settled(hardware)}
-        write_json(folder / TRIALS, kept | {"commits": trials.user_attrs.get("commits", [])})
+        kept: dict[str, Any] = {"trials": engine.settled(trials), "hardware": engine.settled(hardware)}
+        kept |= {"origin": engine.origin(trials), "commits": trials.user_attrs.get("commits", [])}
+        write_json(folder / TRIALS, kept)
     if failed:
         lines = "; ".join(f"{key}: {text}" for key, text in failed.items())
         raise IncompleteError(f"sweep: {len(failed)} trials failed, the same command tries them again: {lines}")

@@ -8,6 +8,7 @@ same study with what they found.
 """
 
 import os
+import re
 import socket
 import time
 import uuid
@@ -27,6 +28,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 ATTEMPTS = 3  # of one task in one run, when workers die
 LEASE_SECONDS = 60.0
 RENEW_SECONDS = 5.0
+WORKER_SECONDS = 60.0  # that a run waits for a worker when there is none
 # Proposals of designs that are known already, before a search draws at random, and before it gives up
 SAMPLER_REPEATS, MAX_REPEATS = 5, 100
 SAMPLERS = ("nsga2", "tpe")
@@ -89,16 +91,19 @@ def open_study(
         )
         count = len(study.get_trials(deepcopy=False))
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = masked(" ".join(str(error).split()))[:200]
+        if isinstance(error, ImportError):
+            reason = f"its database driver is not installed: {error.__cause__ or reason}"
         raise ValueError(
-            f"sweep: storage {storage} is unusable ({reason}); expected a URL such as sqlite:///path/study.db"
+            f"sweep: storage {masked(storage)} is unusable ({reason}); expected a URL such as "
+            "sqlite:///path/study.db, of a database whose Python driver is installed"
         ) from None
     made_with = study.user_attrs.get("space")
     now = {key: list(choices) for key, choices in space.items()}
     if [direction.name.lower() for direction in study.directions] != list(directions) or made_with not in (None, now):
         raise ValueError(
-            f"sweep: study {name!r} in {storage} was made with other directions or choices than the sweep has now; "
-            "give this one another name (--study) or restore the choices"
+            f"sweep: study {name!r} in {masked(storage)} was made with other directions or choices than the sweep has "
+            "now; give this one another name (--study) or restore the choices"
         )
     if made_with is None:
         study.set_user_attr("space", now)
@@ -107,6 +112,48 @@ def open_study(
     else:
         study.sampler = optuna.samplers.NSGAIISampler(seed=seed + count)
     return study
+
+
+def masked(text: str) -> str:
+    """A text with the passwords of the URLs in it left out."""
+    text = re.sub(r"(://[^\s:/@]*):\S*@", r"\1:***@", text)
+    return re.sub(r"(password=)[^\s&]*", r"\1***", text)
+
+
+def origin(study: optuna.Study) -> dict[str, dict[str, Any]]:
+    """What the outcomes in a study follow from, by part; empty where nothing was noted."""
+    return study.user_attrs.get("origin", {})
+
+
+def follow(study: optuna.Study, parts: dict[str, dict[str, Any]], source: str) -> None:
+    """Note in a study what its outcomes follow from. Parts that it does not know are added.
+
+    Args:
+        study: From open_study.
+        parts: Part -> key -> value, JSON.
+        source: Where they come from, for the error message.
+
+    Raises:
+        ValueError: the study holds outcomes that follow from something else.
+    """
+    known = origin(study) if settled_keys(study) else {}
+    if settled_keys(study) and not known:
+        raise ValueError(
+            f"sweep: study {study.study_name!r} has trials, but nothing says what they follow from; "
+            "start another study (--study NAME)"
+        )
+    differences = [
+        f"{part}: {key} is {parts[part].get(key)!r}, in the study {known[part].get(key)!r}"
+        for part in parts
+        for key in sorted({*parts[part], *known.get(part, {})})
+        if part in known and parts[part].get(key) != known[part].get(key)
+    ]
+    if differences:
+        raise ValueError(
+            f"sweep: the trials of study {study.study_name!r} do not go with {source}: {'; '.join(differences)}. "
+            "Restore what differs, or start another study (--study NAME)"
+        )
+    study.set_user_attr("origin", known | parts)
 
 
 def finished(study: optuna.Study) -> dict[str, FrozenTrial]:
@@ -196,7 +243,8 @@ def workers(count: int, scheduler: str | None = None) -> Iterator[Client]:
         client = Client(scheduler, timeout=10)
     except (OSError, TimeoutError, ValueError) as error:
         raise RuntimeError(
-            f"sweep: no Dask scheduler answers at {scheduler} ({error}); start one with `dask scheduler`"
+            f"sweep: no Dask scheduler answers at {scheduler} ({error}); start one with `dask scheduler` from this "
+            "repository's environment"
         ) from None
     with client:
         yield client
@@ -227,6 +275,7 @@ def run(
 
     Raises:
         ValueError: another process runs this study.
+        RuntimeError: for WORKER_SECONDS there was no worker, or the scheduler is gone.
         KeyboardInterrupt: interrupted; trials that were under way count as failed and are repeated by the next run.
     """
     with _lease(study) as renew:
@@ -258,13 +307,38 @@ class _Run:
         self.active: dict[Future, tuple[Trial, Task]] = {}
         self.attempts: dict[str, int] = {}
         self.tally = Tally()
+        self.last_worker = time.monotonic()
+
+    def threads(self) -> int:
+        """Threads of all workers.
+
+        Raises:
+            RuntimeError: there has been none for WORKER_SECONDS, or the scheduler is gone.
+        """
+        try:
+            count = sum(self.client.nthreads().values())
+        except OSError as error:
+            raise RuntimeError(
+                f"sweep: the Dask scheduler is gone ({error}); what is finished is kept, start the scheduler and the "
+                "same command again"
+            ) from None
+        if count:
+            self.last_worker = time.monotonic()
+        elif time.monotonic() - self.last_worker > WORKER_SECONDS:
+            address = self.client.scheduler.address
+            raise RuntimeError(
+                f"sweep: the Dask scheduler at {address} has had no worker for {WORKER_SECONDS:g} s; start one with "
+                f"`dask worker {address}` from this repository's environment, at the paths that it has here"
+            )
+        return count
 
     def loop(self) -> Tally:
         try:
             while True:
-                while len(self.active) < max(1, sum(self.client.nthreads().values())) and (task := self.next()):
+                threads = self.threads()
+                while len(self.active) < threads and (task := self.next()):
                     self.submit(*task)
-                if not self.active:
+                if threads and not self.active:
                     return self.tally
                 time.sleep(0.05)
                 self.renew()
@@ -329,12 +403,13 @@ class _Run:
             self.report(f"sweep: {task.key} cannot be built: {error}")
             return
         again = isinstance(error, KilledWorker) or future.status != "error"
-        self.fail(trial, f"{type(error).__name__}: {error}")
+        reason = " ".join(str(error).split())
+        self.fail(trial, f"{type(error).__name__}: {reason}")
         if again and self.attempts[task.key] < ATTEMPTS:
             self.todo.append(task)
             return
-        self.tally.failed[task.key] = str(error)
-        self.report(f"sweep: {task.key} failed: {error}")
+        self.tally.failed[task.key] = reason
+        self.report(f"sweep: {task.key} failed: {reason}")
 
     def fail(self, trial: Trial, reason: str) -> None:
         with suppress(optuna.exceptions.UpdateFinishedTrialError):  # another process took the study over

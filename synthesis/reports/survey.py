@@ -31,6 +31,7 @@ class Row:
         metrics: Metric of synthesis.reports.eer -> value, those that are printed.
         top1: Percent, None where it is not printed.
         printed: Metric set -> EER in percent as printed.
+        unclear: Value that is printed where Top-1 and EER should be and is either, see survey.yaml; None elsewhere.
     """
 
     table: int
@@ -39,6 +40,7 @@ class Row:
     metrics: dict[str, float]
     top1: float | None
     printed: dict[str, float]
+    unclear: float | None = None
 
     def eer(self, metric_set: str) -> float | None:
         """EER of Eq. 26 in percent; None where a metric is not printed."""
@@ -47,18 +49,22 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Disagreement:
-    """A printed EER that Eq. 26 does not give, rounded to a tenth."""
+class Check:
+    """An EER of a row: as printed, None where it is not, and of Eq. 26, None where its metrics are not printed."""
 
     row: Row
     metric_set: str
-    printed: float
-    computed: float
+    printed: float | None
+    computed: float | None
 
     @property
-    def cut(self) -> bool:
-        """True when the survey only cut digits off instead of rounding."""
-        return int(self.computed * 10 + 1e-9) == round(self.printed * 10)
+    def verdict(self) -> str:
+        """Either "agrees" to a tenth, "cut": digits were cut off instead of rounded, "differs", or "": not printed."""
+        if self.printed is None or self.computed is None:
+            return ""
+        if abs(self.computed - self.printed) <= 0.05 + 1e-9:
+            return "agrees"
+        return "cut" if int(self.computed * 10 + 1e-9) == round(self.printed * 10) else "differs"
 
 
 @cache
@@ -81,17 +87,21 @@ def _rows(table: dict[str, Any]) -> list[Row]:
         printed = {SET_OF[category]: found["eer"]} if "eer" in found else {}
         if "eer_all" in found:
             printed["all"] = found["eer_all"]
-        rows.append(Row(table["number"], category, name, metrics, found.get("top1"), printed))
+        rows.append(Row(table["number"], category, name, metrics, found.get("top1"), printed, found.get("printed")))
     return rows
 
 
-def disagreements() -> list[Disagreement]:
-    """Rows whose printed EER is not Eq. 26 rounded to a tenth."""
+def checks() -> list[Check]:
+    """Each row's EER values that are printed, and that of its category where none is."""
     found = []
     for row in survey_rows():
-        for metric_set, printed in row.printed.items():
-            computed = row.eer(metric_set)
-            assert computed is not None, f"{row.model}: an EER is printed, the metrics that it needs are not"
-            if abs(computed - printed) > 0.05 + 1e-9:
-                found.append(Disagreement(row, metric_set, printed, computed))
+        for metric_set in row.printed or (SET_OF[row.category],):
+            check = Check(row, metric_set, row.printed.get(metric_set), row.eer(metric_set))
+            assert check.printed is None or check.computed is not None, f"{row.model}: metrics of its EER are missing"
+            found.append(check)
     return found
+
+
+def disagreements() -> list[Check]:
+    """Printed EER values that are not Eq. 26 rounded to a tenth."""
+    return [check for check in checks() if check.verdict in ("cut", "differs")]

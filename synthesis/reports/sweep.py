@@ -14,16 +14,18 @@ from scipy import stats
 from synthesis.build import write_json, write_text
 from synthesis.reports.eer import HARDWARE_SET, SETS, eer
 from synthesis.reports.report import _plot
-from synthesis.reports.survey import Row, disagreements, survey_rows
-from synthesis.sweep import Sweep
-from synthesis.sweep_engine import finished, infeasible
+from synthesis.reports.survey import Row, checks, disagreements, survey_rows
+from synthesis.sweep import Sweep, front_proposals
+from synthesis.sweep_engine import finished, infeasible, origin
 
 TEMPLATE = Path(__file__).with_name("sweep.html.j2")
 MARKDOWN = Path(__file__).with_name("sweep.md.j2")
 COLOURS = {"fixed": "#3b6ea5", "pot": "#b8433f", "sp2": "#5d8a3a"}
-LEVEL = 0.05  # of the tests against the baseline
+LEVEL = 0.05  # of all comparisons together
+NOT_APART = "not told apart"
 ENERGY = "nothing in this flow measures power"
 NOT_YET = "hardware has not been measured yet"
+OFF_FRONT = "proposed by the search and not on the estimated front, which alone is built"
 KINDS = ("lut", "ff", "dsp", "bram")
 # The survey's choice in each category, its table 8; its figures show them in orange.
 BEST = {"Castling-MViTv2-T", "DynamicViT-LV-S/07", "TinyViT-21M", "NoisyQuant-PTQ4ViT-Swin-B W6A6"}
@@ -51,8 +53,9 @@ def collect(sweep: Sweep, trials: optuna.Study, hardware: optuna.Study) -> dict[
 
     Returns:
         "points": one entry per point that has a trial; a figure that was not measured is None and its reason is under
-        "not_measured". "missing": seed, or "hardware", -> fixed points for which it is not there yet. "infeasible":
-        fixed point -> why its hardware cannot be built.
+        "not_measured". "proposed": designs of the search among them. "comparisons": one entry per pair of points that
+        is tested. "missing": seed, or "hardware", -> fixed points, and for hardware proposals on the estimated front,
+        for which it is not there yet. "infeasible": fixed point -> why its hardware cannot be built.
     """
     by_point: dict[str, dict[int, Any]] = {}
     params: dict[str, dict[str, Any]] = {}
@@ -60,33 +63,51 @@ def collect(sweep: Sweep, trials: optuna.Study, hardware: optuna.Study) -> dict[
         point, _, seed = key.partition("#")
         by_point.setdefault(point, {})[int(seed)] = trial
         params[point] = trial.params
+    follows = origin(trials).get("sweep", {})
     built = {key: trial.user_attrs["results"] for key, trial in finished(hardware).items()}
     impossible = infeasible(hardware)
     order = [*(point for point in sweep.points if point in by_point), *sorted(set(by_point) - set(sweep.points))]
-    points = [_point(p, params[p], by_point[p], built.get(p), impossible.get(p, NOT_YET)) for p in order]
-    _compare(points, sweep.baseline)
+    wanted = {*sweep.points, *front_proposals(sweep, trials)}
+    reasons = {p: impossible.get(p, NOT_YET if p in wanted else OFF_FRONT) for p in order}
+    points = [_point(p, params[p], by_point[p], built.get(p), reasons[p]) for p in order]
+    pairs = [(sweep.baseline, point["name"]) for point in points if point["name"] != sweep.baseline]
+    pairs += [(base, member) for base, members in sweep.groups.items() for member in members]
+    comparisons = compare(points, pairs)
+    against = {entry["point"]: entry for entry in comparisons if entry["baseline"] == sweep.baseline}
+    for point in points:
+        entry = against.get(point["name"], {})
+        point["p"] = entry.get("p")
+        point["pooled_only"] = entry.get("verdict") != entry.get("verdict_widest")
+        point["verdict"] = (
+            "baseline" if point["name"] == sweep.baseline else entry.get("verdict", "not tested: one seed")
+        )
     _hardware_eer(points, built.get(sweep.reference))
     missing = {f"seed {s}": [p for p in sweep.points if s not in by_point.get(p, {})] for s in sweep.seeds}
-    missing["hardware"] = [point for point in sweep.points if point not in built and point not in impossible]
+    proposed = [point for point in order if point not in sweep.points]
+    missing["hardware"] = [
+        p for p in (*sweep.points, *proposed) if p in wanted and p not in built and p not in impossible
+    ]
     front = pareto([(p["resources"]["lut"], p["top1"]["mean"]) for p in points])
     for index, point in enumerate(points):
         point["pareto"] = index in front
     scores = [trial.user_attrs["results"]["float_top1"] for seeds in by_point.values() for trial in seeds.values()]
     return {
         "sweep": sweep.name,
-        "board": sweep.board,
-        "images_per_second": sweep.images_per_second,
+        "board": follows.get("board", sweep.board),
+        "images_per_second": follows.get("images_per_second", sweep.images_per_second),
         "seeds": list(sweep.seeds),
         "images": points[0]["images"] if points else None,
-        "train_images": sweep.train_images,
-        "epochs": sweep.epochs,
+        "train_images": follows.get("train_images", sweep.train_images),
+        "epochs": follows.get("epochs", sweep.epochs),
         "reference": sweep.reference,
         "baseline": sweep.baseline,
         "float_top1": scores[0] if scores else None,
         "points": points,
+        "proposed": proposed,
+        "comparisons": comparisons,
         "missing": {what: names for what, names in missing.items() if names},
         "infeasible": {point: impossible[point] for point in sweep.points if point in impossible},
-        "noise": noise(points, sweep.baseline),
+        "noise": noise(points, sweep.baseline, comparisons),
         "commits": trials.user_attrs.get("commits", []),
     }
 
@@ -121,25 +142,58 @@ def _point(
     return point
 
 
-def _compare(points: list[dict[str, Any]], baseline: str) -> None:
-    """Welch's t-test of each point's accuracies against the baseline's, Holm's correction; sets p and verdict."""
-    base = next((point for point in points if point["name"] == baseline), None)
-    for point in points:
-        point["p"], point["verdict"] = None, "baseline" if point is base else "not tested: one seed"
-    if base is None or len(base["seeds"]) < 2:
-        return
-    tested = [point for point in points if point is not base and len(point["seeds"]) > 1]
-    for point in tested:
-        ours, theirs = point["top1"]["values"], base["top1"]["values"]
-        if len(set(ours)) == len(set(theirs)) == 1:
-            point["p"] = float(ours[0] == theirs[0])
-        else:
-            point["p"] = float(stats.ttest_ind(ours, theirs, equal_var=False).pvalue)
-    rejected = True
-    for rank, point in enumerate(sorted(tested, key=lambda point: point["p"])):
-        rejected = rejected and point["p"] <= LEVEL / (len(tested) - rank)
-        below = point["top1"]["mean"] < base["top1"]["mean"]
-        point["verdict"] = ("below" if below else "above") if rejected else "not told apart"
+def compare(points: list[dict[str, Any]], pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Test each pair (baseline, point) of points with more than one seed: t-test of the difference of their means.
+
+    Its variance is pooled over all points, which three seeds each are too few to estimate alone; that takes the trials
+    of all points to be independent and equally spread (noise() checks the spread). Holm's correction over all pairs.
+
+    Returns:
+        An entry per pair: baseline, point, difference (point - baseline), p, verdict ("above", "below", "not told
+        apart"), verdict_widest: the verdict if every point were as spread as the widest.
+    """
+    many = {point["name"]: point["top1"] for point in points if len(point["seeds"]) > 1}
+    freedom, pooled, deviations = spread(points)
+    found = [
+        {"baseline": base, "point": name, "difference": many[name]["mean"] - many[base]["mean"]}
+        for base, name in pairs
+        if base in many and name in many
+    ]
+
+    def p_values(deviation: float) -> list[float]:
+        values = []
+        for entry in found:
+            counts = [len(many[entry[end]]["values"]) for end in ("baseline", "point")]
+            error = deviation * math.sqrt(sum(1 / count for count in counts))
+            size = abs(entry["difference"])
+            values.append(2 * float(stats.t.sf(size / error, freedom)) if error else float(size == 0))
+        return values
+
+    for key, deviation in (("verdict", pooled), ("verdict_widest", max(deviations.values(), default=0.0))):
+        for entry, p, rejected in zip(found, values := p_values(deviation), holm(values), strict=True):
+            entry[key] = ("below" if entry["difference"] < 0 else "above") if rejected else NOT_APART
+            if key == "verdict":
+                entry["p"] = p
+    return found
+
+
+def holm(p_values: Sequence[float]) -> list[bool]:
+    """Which hypotheses Holm's correction rejects, all together at LEVEL."""
+    rejected = [False] * len(p_values)
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
+        if p_values[index] > LEVEL / (len(p_values) - rank):
+            break
+        rejected[index] = True
+    return rejected
+
+
+def spread(points: list[dict[str, Any]]) -> tuple[int, float, dict[str, float]]:
+    """Degrees of freedom, standard deviation pooled over the points with several seeds, and each one's own."""
+    many = [point for point in points if len(point["seeds"]) > 1]
+    deviations = {point["name"]: float(np.std(point["top1"]["values"], ddof=1)) for point in many}
+    freedom = sum(len(point["seeds"]) - 1 for point in many)
+    squares = sum(deviations[point["name"]] ** 2 * (len(point["seeds"]) - 1) for point in many)
+    return freedom, math.sqrt(squares / freedom) if freedom else 0.0, deviations
 
 
 def _hardware_eer(points: list[dict[str, Any]], reference: dict[str, Any] | None) -> None:
@@ -153,22 +207,28 @@ def _hardware_eer(points: list[dict[str, Any]], reference: dict[str, Any] | None
             point["not_measured"]["eer.hardware"] = "needs this point's and the reference's hardware"
 
 
-def noise(points: list[dict[str, Any]], baseline: str) -> dict[str, Any]:
-    """Spread of a trial over seeds, pooled over all points, and that of the test set."""
-    many = [point for point in points if len(point["seeds"]) > 1]
-    freedom = sum(len(point["seeds"]) - 1 for point in many)
-    squares = sum(float(np.var(point["top1"]["values"], ddof=1)) * (len(point["seeds"]) - 1) for point in many)
-    base = next((point for point in points if point["name"] == baseline), None)
+def noise(points: list[dict[str, Any]], baseline: str, comparisons: list[dict[str, Any]]) -> dict[str, Any]:
+    """Spread of a trial over seeds, pooled over all points, a check that it may be pooled, and that of the test set."""
+    freedom, pooled, deviations = spread(points)
+    ordered = sorted(deviations, key=lambda name: deviations[name])
+    values = [point["top1"]["values"] for point in points if point["name"] in deviations]
+    testable = len(values) > 1 and min(deviations.values()) > 0
+    base = next((point for point in points if point["name"] == baseline), points[0] if points else None)
     share = base["top1"]["mean"] / 100 if base else None
+    factor = math.sqrt(2 / len(base["seeds"])) if base else 0.0
+    margin = float(stats.t.ppf(1 - LEVEL / 2, freedom)) * pooled * factor if freedom else None
     return {
-        "pooled_deviation": math.sqrt(squares / freedom) if freedom else None,
+        "pooled_deviation": pooled if freedom else None,
         "degrees_of_freedom": freedom,
+        "extreme_deviations": {name: deviations[name] for name in (*ordered[:1], *ordered[-1:])},
+        "bartlett_p": float(stats.bartlett(*values).pvalue) if testable else None,
+        "margin": margin,
         "test_set_error": 100 * math.sqrt(share * (1 - share) / base["images"]) if base and share else None,
-        "tests": sum(point["p"] is not None for point in points),
+        "tests": len(comparisons),
         "level": LEVEL,
         "verdicts": {
-            verdict: [point["name"] for point in points if point["verdict"] == verdict]
-            for verdict in ("above", "below", "not told apart")
+            verdict: [c["point"] for c in comparisons if c["baseline"] == baseline and c["verdict"] == verdict]
+            for verdict in ("above", "below", NOT_APART)
         },
     }
 
@@ -205,7 +265,7 @@ def _scatter(axes: Any, points: list[dict[str, Any]], x: str, key: str) -> None:
             lw=1,
         )
         axes.annotate(str(number), (value, point["top1"]["mean"]), xytext=(4, 3), textcoords="offset points", size=7)
-    axes.set_ylabel("integer top-1 [%]")
+    axes.set_ylabel("Fashion-MNIST integer top-1 [%]")
 
 
 def _legend(axes: Any) -> None:
@@ -301,9 +361,19 @@ def survey_plot(rows: Sequence[Row]) -> str:
 # ---------------------------------------------------------------------------------------------------- files
 
 
+def _resource(point: dict[str, Any], kind: str) -> str:
+    """A point's count as measured, or ~ the fold's estimate."""
+    if (measured := point["resources"][kind]) is not None:
+        return f"{measured:,}"
+    return f"~{point['estimate'][kind]:,}" if kind in point["estimate"] else ""
+
+
 def _environment(html: bool = True) -> jinja2.Environment:
     env = jinja2.Environment(autoescape=html, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    env.filters["p"] = lambda v: "p<0.001" if v < 0.001 else f"p={v:.3f}"
     env.filters["num"] = lambda v, digits=0: "" if v is None else f"{v:,.{digits}f}"
+    env.filters["signed"] = lambda v: f"{v:+.2f}"
+    env.filters["resource"] = _resource
     env.filters["pm"] = lambda v, digits=2: (
         f"{v['mean']:.{digits}f}" + (f" ± {v['standard_error']:.{digits}f}" if v["standard_error"] is not None else "")
     )
@@ -324,7 +394,9 @@ def render(report: dict[str, Any]) -> str:
             points, "eer", "hardware", f"EER {{LUT, DSP, BRAM, latency}} against {report['reference']} [%]"
         )
     template = _environment().from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(r=report, plots=plots, disagreements=disagreements(), command=command(report))
+    return template.render(
+        r=report, plots=plots, checks=checks(), disagreements=disagreements(), command=command(report)
+    )
 
 
 def command(report: dict[str, Any]) -> str:
@@ -343,14 +415,22 @@ def noise_text(report: dict[str, Any]) -> str:
     found = report["noise"]
     if found["pooled_deviation"] is None:
         return "Noise: unknown, no point has more than one seed yet."
+    ends = [f"{value:.3f} ({name})" for name, value in found["extreme_deviations"].items()]
+    bartlett = found["bartlett_p"]
     names = {key: ", ".join(values) or "none" for key, values in found["verdicts"].items()}
+    level = 100 * found["level"]
     return (
-        f"Noise: trials of one point differ by a standard deviation of {found['pooled_deviation']:.2f} points (pooled, "
-        f"{found['degrees_of_freedom']} degrees of freedom). The {report['points'][0]['images']:,} test images add a "
-        f"standard error of {found['test_set_error']:.2f} points to every accuracy, in common, as all points see "
-        f"the same images. Against {report['baseline']} (Welch's t-test, Holm's correction for {found['tests']} tests, "
-        f"{100 * found['level']:.0f} %): above: {names['above']}. Below: {names['below']}. Not told apart from it by "
-        f"these seeds: {names['not told apart']}."
+        f"Noise: trials of one point differ by a standard deviation of {found['pooled_deviation']:.3f} points (pooled, "
+        f"{found['degrees_of_freedom']} degrees of freedom), which puts the {100 - level:.0f} % interval of the "
+        f"difference between two points at ± {found['margin']:.2f}. The {report['points'][0]['images']:,} test images "
+        f"add a standard error of {found['test_set_error']:.2f} points to every accuracy, in common, as all points see "
+        "the same images. Differences are tested by a t-test with the pooled variance, Holm's correction for all "
+        f"{found['tests']} comparisons, {level:.0f} %. It assumes independent, normal trials of equal variance: the "
+        f"points' own deviations run from {' to '.join(ends)}"
+        + (f", Bartlett's test of equal variances gives p={bartlett:.3f}. " if bartlett is not None else ". ")
+        + "A star marks verdicts that need the pooling: with the widest point's deviation in its place they are not "
+        f"reached. Against {report['baseline']}, above: {names['above']}. Below: {names['below']}. "
+        f"Not told apart from it by these seeds: {names[NOT_APART]}."
     )
 
 

@@ -55,6 +55,26 @@ def give(job: dict[str, Any]) -> dict[str, Any]:
     return job
 
 
+def trial(job: dict[str, Any]) -> dict[str, Any]:
+    """Made-up figures of a sweep's trial: more weight bits cost more and gain more, at 5 bits at any cost."""
+    bits = int(job["model"].partition("_w")[2][0])
+    lut = 10 if bits == 5 else 100 * bits
+    results = dict.fromkeys(("weight_error_calibrated", "weight_error", "logit_error"), 0.01)
+    results |= {"integer_top1": 80.0 + bits, "float_top1": 91.0, "images": 10_000}
+    results |= {"lut_estimate": lut, "dsp_estimate": 1, "bram_estimate": 1}
+    return {"values": [80.0 + bits, lut, 1], "results": results}
+
+
+def hardware(job: dict[str, Any]) -> dict[str, Any]:
+    """Made-up hardware of a sweep's point."""
+    results = {
+        "resources": {"lut": 77, "ff": 10, "dsp": 4, "bram": 2},
+        "eer": {"params_flops": 0.1, "bits_size": 9.0, "all": 4.5},
+        "simulated": {"cycles_per_image": 50, "latency_cycles": 80},
+    }
+    return {"values": [77, 4, 50], "results": results}
+
+
 def coordinate(folder: Path) -> None:
     """A whole run, in a process of its own that a test kills."""
     with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=":0") as client:

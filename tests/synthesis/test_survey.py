@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The survey's tables: our EER gives each printed row, but for the rows listed here."""
 
+from dataclasses import replace
+
 import pytest
 
 from synthesis.reports.eer import SETS, VIT_B_16, eer
-from synthesis.reports.survey import disagreements, survey_rows
+from synthesis.reports.survey import checks, disagreements, survey_rows
 
 # (table, model, metric set): printed, Eq. 26. Rows whose printed value no cutting of digits explains.
 DIFFER = {
@@ -70,8 +72,8 @@ def test_survey_rows_are_complete():
 
 def test_survey_eer_is_reproduced_but_for_listed_rows():
     found = {(d.row.table, d.row.model, d.metric_set): d for d in disagreements()}
-    assert {key for key, d in found.items() if d.cut} == CUT
-    assert {key: (d.printed, round(d.computed, 2)) for key, d in found.items() if not d.cut} == DIFFER
+    assert {key for key, d in found.items() if d.verdict == "cut"} == CUT
+    assert {key: (d.printed, round(d.computed, 2)) for key, d in found.items() if d.verdict == "differs"} == DIFFER
     agreeing = [
         (row, name) for row in survey_rows() for name in row.printed if (row.table, row.model, name) not in found
     ]
@@ -93,3 +95,26 @@ def test_survey_both_normalisations():
     plain = eer(row.metrics, VIT_B_16, names)
     assert eer(row.metrics, VIT_B_16, names, equal, divide_by_count=False) == pytest.approx(plain)
     assert eer(row.metrics, VIT_B_16, names, equal) == pytest.approx(plain / len(names))
+
+
+def test_survey_table_5_has_eer_values_but_of_other_rows():
+    """Eight of its 27 values are the EER of some row of the table, one of them of its own; the rest are accuracies."""
+    table = [check for check in checks() if check.row.table == 5]
+    assert len(table) == 27 and all(check.verdict == "" and check.row.top1 is None for check in table)
+
+    def gives(check, value):
+        return replace(check, printed=value).verdict in ("agrees", "cut")
+
+    values = [check.row.unclear for check in table]
+    of_some_row = [value for value in values if any(gives(check, value) for check in table)]
+    assert of_some_row == [15.8, 11.9, 19.2, 11.9, 13.3, 15.8, 25.6, 19.2]
+    assert [check.row.model for check in table if gives(check, check.row.unclear)] == ["APQ-ViT-ViT-B W4A8"]
+    assert min(set(values) - set(of_some_row)) == 17.6  # the others are accuracies
+
+
+def test_survey_checks_cover_every_row():
+    found = checks()
+    assert len(found) == 168 + 4 and {id(check.row) for check in found} == {id(row) for row in survey_rows()}
+    assert sum(check.verdict == "agrees" for check in found) == 142 - 48
+    silent = [check.row.model for check in found if check.verdict == "" and check.row.table != 5]
+    assert silent == ["Flowformer", "CivT-Ti", "CivT-S"]

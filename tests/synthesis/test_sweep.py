@@ -5,21 +5,29 @@ import importlib
 import json
 import multiprocessing
 import os
+import pwd
+import shutil
+import subprocess
 import sys
+import tempfile
 import time
 import types
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import optuna
 import pytest
 import yaml
-from distributed import Client
+from distributed import Client, LocalCluster
 from distributed.scheduler import KilledWorker
 from optuna.trial import TrialState
 
 from quant.recipe import parse_recipe
-from synthesis import cli
+from synthesis import cli, sweep_trial
+from synthesis import sweep as sweeps
 from synthesis import sweep_engine as engine
 from synthesis.reports import sweep as reports
 from synthesis.sweep import SWEEP_DIR, Jobs, list_sweeps, load_sweep
@@ -69,6 +77,49 @@ def test_sweep_survives_a_killed_worker(tmp_path):
     assert starts(tmp_path) == {task.key: 1 + (task is tasks[4]) for task in tasks}
     workers = {line.split()[1] for line in (tmp_path / "log").read_text().splitlines()}
     assert len(workers) <= 3  # one may have taken the place of the dead one
+
+
+def test_sweep_on_a_scheduler_address_survives_a_killed_worker(tmp_path):
+    study, tasks = study_in(tmp_path), grid(tmp_path)
+    tasks[4] = replace(tasks[4], job=tasks[4].job | {"kill": True, "once": str(tmp_path / "killed")})
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
+        engine.workers(1, cluster.scheduler_address) as client,
+    ):
+        tally = engine.run(study, tasks, stand_in.evaluate, client)
+    assert sorted(tally.finished) == sorted(task.key for task in tasks) and not tally.failed
+    assert counts(study) == {task.key: 1 for task in tasks}
+    assert starts(tmp_path)[tasks[4].key] == 2
+
+
+def test_sweep_scheduler_without_workers_is_one_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "WORKER_SECONDS", 1.0)
+    study = study_in(tmp_path)
+    with (
+        LocalCluster(n_workers=0, protocol="tcp", dashboard_address=":0") as cluster,
+        engine.workers(1, cluster.scheduler_address) as client,
+    ):
+        address = cluster.scheduler_address
+        with pytest.raises(RuntimeError, match=f"scheduler at {address} has had no worker for 1 s; start .*{address}`"):
+            engine.run(study, grid(tmp_path), stand_in.evaluate, client)
+    assert not study.get_trials(deepcopy=False)
+
+
+def test_sweep_whose_scheduler_goes_away_keeps_what_is_finished(tmp_path):
+    class Gone(Client):
+        def nthreads(self):
+            if len(counts(study)) == 3:
+                raise OSError("Timed out trying to connect")
+            return super().nthreads()
+
+    study = study_in(tmp_path)
+    with Gone(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=":0") as client:
+        with pytest.raises(
+            RuntimeError, match=r"scheduler is gone \(Timed out trying to connect\); what is finished is"
+        ):
+            engine.run(study, grid(tmp_path), stand_in.evaluate, client)
+    assert len(counts(study)) == 3
+    assert not study.get_trials(states=(TrialState.RUNNING,))
 
 
 class DeadWorkers:
@@ -231,6 +282,220 @@ def test_sweep_bad_storage_study_and_scheduler(tmp_path):
         pass
 
 
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (
+            "postgresql+psycopg://me:s3cret@host:5432/db?sslmode=off",
+            "postgresql+psycopg://me:***@host:5432/db?sslmode=off",
+        ),
+        ("mysql://me:s3:c@ret@host/db is", "mysql://me:***@host/db is"),
+        ("postgresql://host/db?user=me&password=s3cret&x=1", "postgresql://host/db?user=me&password=***&x=1"),
+        ("sqlite:////tmp/a@b/study.db", "sqlite:////tmp/a@b/study.db"),
+        ("postgresql://me@host/db", "postgresql://me@host/db"),
+    ],
+)
+def test_sweep_masks_passwords(text, wanted):
+    assert engine.masked(text) == wanted
+
+
+def redirect_storage(monkeypatch, folder):
+    """Have Optuna store in folder/study.db, whatever the URL; returns the list that gets its URLs."""
+    urls = []
+
+    class Storage(optuna.storages.RDBStorage):
+        def __init__(self, url):
+            urls.append(url)
+            super().__init__(f"sqlite:///{folder / 'study.db'}")
+
+    monkeypatch.setattr(optuna.storages, "RDBStorage", Storage)
+    return urls
+
+
+def test_sweep_messages_hide_the_password_of_the_storage(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match=r"storage nosuch://me:\*\*\*@host/x is unusable") as error:
+        engine.open_study("nosuch://me:s3cret@host/x", "test", DIRECTIONS, SPACE)
+    assert "s3cret" not in str(error.value)
+    study_in(tmp_path)
+    redirect_storage(monkeypatch, tmp_path)
+    with pytest.raises(ValueError, match="other directions or choices") as error:
+        engine.open_study("postgresql://me:s3cret@host/x", "test", DIRECTIONS, {"x": (1,)})
+    assert "s3cret" not in str(error.value)
+
+
+def test_sweep_hands_the_storage_on_as_it_is(tmp_path, monkeypatch):
+    seen = redirect_storage(monkeypatch, tmp_path)
+    url = "mysql+pymysql://me:s3cret%40@host:3306/db?charset=utf8mb4"
+    engine.open_study(url, "test", DIRECTIONS, SPACE)
+    assert seen == [url]
+
+
+def test_sweep_missing_database_driver_is_one_error(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # imports as if it were not installed
+    with pytest.raises(
+        ValueError, match=r"me:\*\*\*@host/db is unusable \(its database driver is not installed: .*psycopg"
+    ):
+        engine.open_study("postgresql+psycopg://me:s3cret@host/db", "test", DIRECTIONS, SPACE)
+
+
+@pytest.fixture
+def postgres():
+    """URL of a PostgreSQL server of this test's own, which listens on a socket in its folder only."""
+    pytest.importorskip("psycopg", reason="needs the driver psycopg")
+    if missing := [tool for tool in ("initdb", "pg_ctl") if shutil.which(tool) is None]:
+        pytest.skip(f"needs PostgreSQL's {', '.join(missing)}")
+    folder, account = Path(tempfile.mkdtemp(prefix="pg")), {}
+    if os.getuid() == 0:  # PostgreSQL does not run as root
+        entry = pwd.getpwnam("nobody")
+        account = {"user": entry.pw_uid, "group": entry.pw_gid}
+        os.chown(folder, entry.pw_uid, entry.pw_gid)
+    data, options = str(folder / "data"), f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+
+    def call(*words):
+        subprocess.run(words, check=True, cwd=folder, stdout=subprocess.DEVNULL, **account)
+
+    call("initdb", "-D", data, "-U", "vitrail", "--auth=trust")
+    call("pg_ctl", "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
+    try:
+        yield f"postgresql+psycopg://vitrail:s3cret@/postgres?host={folder}"
+    finally:
+        call("pg_ctl", "-D", data, "-m", "immediate", "stop")
+        shutil.rmtree(folder)
+
+
+def test_sweep_on_postgresql_resumes(postgres, tmp_path, client):
+    study = engine.open_study(postgres, "test", DIRECTIONS, SPACE)
+    tasks = grid(tmp_path)
+    parts = {f"recipe {number}": {"text": 500 * "x"} for number in range(20)}
+    engine.follow(study, parts, "the test")
+    engine.run(study, tasks[:5], stand_in.evaluate, client)
+    again = engine.open_study(postgres, "test", DIRECTIONS, SPACE)
+    assert engine.origin(again) == parts
+    engine.run(again, tasks, stand_in.evaluate, client)
+    assert counts(again) == {task.key: 1 for task in tasks} == starts(tmp_path)
+
+
+# ---------------------------------------------------------------------------------------------------- origin
+
+
+def test_sweep_study_keeps_to_what_its_trials_follow_from(tmp_path, client):
+    study = study_in(tmp_path)
+    engine.follow(study, {"sweep": {"epochs": 9}}, "a draft")
+    parts = {"sweep": {"epochs": 1, "images": 5}, "recipe a": {"rate": 0.1}}
+    engine.follow(study, parts, "the test")  # nothing is settled yet
+    engine.run(study, grid(tmp_path)[:1], stand_in.evaluate, client)
+    engine.follow(study, parts, "the test")
+    engine.follow(study, {"recipe b": {"rate": 0.2}}, "the test")
+    assert engine.origin(study) == parts | {"recipe b": {"rate": 0.2}}
+    changed = {"sweep": {"epochs": 2, "images": 5}, "recipe a": {"rate": 0.1, "decay": 1}}
+    with pytest.raises(ValueError) as error:
+        engine.follow(study, changed, "sweep x")
+    assert str(error.value) == (
+        "sweep: the trials of study 'test' do not go with sweep x: sweep: epochs is 2, in the study 1; "
+        "recipe a: decay is 1, in the study None. Restore what differs, or start another study (--study NAME)"
+    )
+    assert engine.origin(study) == parts | {"recipe b": {"rate": 0.2}}
+    study.set_user_attr("origin", {})
+    with pytest.raises(ValueError, match="study 'test' has trials, but nothing says what they follow from"):
+        engine.follow(study, parts, "sweep x")
+
+
+@pytest.mark.parametrize(
+    ("change", "part", "keys"),
+    [
+        ({"epochs": 3}, "sweep", {"epochs"}),
+        ({"train_images": 5}, "sweep", {"train_images"}),
+        ({"images_per_second": 9}, "sweep", {"images_per_second"}),
+        ({"warmup_steps": 0}, "sweep", {"warmup_steps"}),
+        ({"board": "zcu104"}, "sweep", {"board"}),
+        ({"recipes": {"fixed": {"shift_add_rows": 3}}}, "choices of fixed", None),
+    ],
+)
+def test_sweep_origin_has_what_trials_follow_from(change, part, keys):
+    sweep = load_sweep("vit_mini")
+    before, after = sweep.origin(), replace(sweep, **change).origin()
+    assert before == json.loads(json.dumps(before)) and before[part] != after[part]
+    if keys is not None:
+        assert {key for key in before[part] if before[part][key] != after[part][key]} == keys
+
+
+def test_sweep_origin_has_base_recipes_board_and_float_network(tmp_path, monkeypatch):
+    sweep = load_sweep("vit_mini")
+    before, recipe = sweep.origin(), sweeps.load_recipe("ptq")
+    assert before["board ulx3s_85f"]["block_fraction"] == 0.8 and before["backbone vit_mini"]["embed_dim"] > 0
+    monkeypatch.setattr(sweeps, "load_recipe", lambda base: replace(recipe, calibration_images=7))
+    monkeypatch.setattr(sweeps, "CHECKPOINT_DIR", tmp_path)
+    after = sweep.origin()
+    assert not any(key.startswith("explore") for key in before["recipe ptq"])  # no network follows from those
+    assert before["recipe ptq"]["calibration_images"] == 256 and after["recipe ptq"]["calibration_images"] == 7
+    assert len(before["backbone vit_mini"]["float_sha256"]) == 64 and not after["backbone vit_mini"]["float_sha256"]
+
+
+@pytest.fixture
+def small(tmp_path, client, monkeypatch):
+    """`sweep` with two points, two seeds and made-up outcomes; a function that runs it with changed settings."""
+    monkeypatch.setenv("VITRAIL_BUILD", str(tmp_path))
+    monkeypatch.setattr(sweep_trial, "trial", stand_in.trial)
+    monkeypatch.setattr(sweep_trial, "hardware", stand_in.hardware)
+
+    @contextmanager
+    def workers(count, scheduler):
+        yield client
+
+    monkeypatch.setattr(engine, "workers", workers)
+    sweep = load_sweep("vit_mini")
+    points = ("w4a8_fixed", "w8a8_fixed")
+    sweep = replace(sweep, points=points, groups={}, reference=points[0], baseline=points[0], seeds=(1, 2))
+
+    def run(*words, **change):
+        monkeypatch.setattr(sweeps, "load_sweep", lambda name: replace(sweep, **change))
+        return cli.main(("sweep", *words))
+
+    return run
+
+
+def test_sweep_edited_is_refused(small, tmp_path, capsys):
+    assert small() == 0
+    trials = tmp_path / "sweep" / "vit_mini" / "trials.json"
+    kept = json.loads(trials.read_text())
+    assert len(kept["trials"]) == 4 and len(kept["hardware"]) == 2
+    assert small(epochs=2) == 1
+    error = capsys.readouterr().err
+    assert "do not go with sweep vit_mini: sweep: epochs is 2, in the study 1. Restore" in error
+    # the report of what is there keeps the settings that it was made with
+    assert small("--stages", "report", epochs=2) == 0
+    assert json.loads((tmp_path / "sweep" / "vit_mini" / "sweep.json").read_text())["epochs"] == 1
+    assert json.loads(trials.read_text()) == kept
+    # another study has a folder of its own, and does not take up trials of other settings
+    assert small("--study", "longer", epochs=2) == 0
+    assert json.loads((tmp_path / "sweep" / "longer" / "sweep.json").read_text())["epochs"] == 2
+    assert (tmp_path / "sweep" / "longer" / "recipes").is_dir() and json.loads(trials.read_text()) == kept
+    capsys.readouterr()
+    assert small("--study", "longer", "--from", str(trials), epochs=2) == 1
+    assert "trials.json: sweep: epochs is 1, in the study 2" in capsys.readouterr().err
+    assert small("--study", "taken", "--from", str(trials), epochs=2) == 1
+    assert "sweep vit_mini: sweep: epochs is 2, in the study 1" in capsys.readouterr().err
+
+
+def test_sweep_builds_proposals_on_the_estimated_front(small, tmp_path):
+    assert small("--search", "12") == 0
+    folder = tmp_path / "sweep" / "vit_mini"
+    kept = json.loads((folder / "trials.json").read_text())
+    proposed = {entry["key"].partition("#")[0] for entry in kept["trials"]} - {"w4a8_fixed", "w8a8_fixed"}
+    assert len(proposed) == 12
+    # by the made-up figures 5 bits cost less than 2, 3 and 4 bits and gain more; 4 bits are built as a point
+    built = {entry["key"] for entry in kept["hardware"]}
+    assert built - {"w4a8_fixed", "w8a8_fixed"} == {name for name in proposed if name[1] in "5678"}
+    report = json.loads((folder / "sweep.json").read_text())
+    points = {point["name"]: point for point in report["points"]}
+    assert set(report["proposed"]) == proposed and report["missing"] == {}
+    off = next(name for name in proposed if name not in built)
+    assert points[off]["not_measured"]["resources"] == reports.OFF_FRONT
+    text = (folder / "results.md").read_text()
+    assert f"| {off} | 1 |" in text and f"| ~{points[off]['estimate']['lut']:,} |" in text
+    assert "Proposed by the search: " in text and "Proposed by the search: " in (folder / "report.html").read_text()
+
+
 # ---------------------------------------------------------------------------------------------------- sweep files
 
 
@@ -279,6 +544,10 @@ def test_sweep_job_writes_its_recipe(tmp_path):
         ({"seeds": []}, "seeds=[], expected different integers"),
         ({"train_images": "many"}, "train_images='many', expected a number above zero"),
         ({"baseline": "w5a5_fixed"}, "baseline='w5a5_fixed' is none of the points"),
+        ({"groups": {"w3a8_fixed": ["w3a8_fixt"]}}, "groups: 'w3a8_fixt' is none of the points"),
+        ({"groups": {"w3a8_fixed": ["w3a8_fixed"]}}, "groups: 'w3a8_fixed' is compared with itself, or with a point"),
+        ({"groups": {"w4a8_fixed": ["w3a8_fixed"]}}, "groups: 'w4a8_fixed' is the baseline, which every point is"),
+        ({"groups": ["w3a8_fixed"]}, "groups=['w3a8_fixed'], expected a list of points for each point"),
         ({"colour": 1}, "unknown: colour, missing: none"),
         ({"recipes": {"fixed": {"base": "default"}}}, "recipe fixed: expected the keys base, scheme"),
     ],
@@ -297,6 +566,7 @@ def test_sweep_file_faults(change, text, tmp_path):
         (("--model", "vit_mimi"), "unknown sweep 'vit_mimi'; did you mean 'vit_mini'?"),
         (("--stages", "trials,cook"), "--stages trials,cook: expected some of trials, hardware, report"),
         (("--workers", "0"), "--workers 0 --search 0: expected at least 1 and at least 0"),
+        (("--study", "../x"), "--study '../x': expected letters, digits, _ and -, as it also names a folder"),
         (("--colour",), "unrecognized arguments: --colour"),
         (("--stages", "report"), "sweep: no trial of vit_mini is finished; run: make sweep MODEL=vit_mini"),
     ],
@@ -322,12 +592,60 @@ def test_mean_and_error():
     assert reports.mean_and_error([4.0]) == (4.0, None)
 
 
+def entry(name, *values):
+    """A point of a report as far as comparisons read it."""
+    return {
+        "name": name,
+        "seeds": list(range(len(values))),
+        "images": 10_000,
+        "top1": {"mean": float(np.mean(values)), "values": list(values)},
+    }
+
+
+def test_holm_by_hand():
+    # 0.05 / 4 and 0.05 / 3 are not exceeded, 0.05 / 2 is, and what comes after is not looked at
+    assert reports.holm([0.026, 0.01, 0.0160, 0.03]) == [False, True, True, False]
+    assert reports.holm([]) == []
+
+
+def test_comparisons_pool_the_variance():
+    # a: variance 1, two degrees of freedom; b: 4, two; c: 0.5, one; pooled (2 + 8 + 0.5) / 5 = 2.1
+    points = [entry("a", 9.0, 10.0, 11.0), entry("b", 18.0, 20.0, 22.0), entry("c", 10.0, 11.0), entry("d", 5.0)]
+    freedom, pooled, deviations = reports.spread(points)
+    assert freedom == 5 and pooled == pytest.approx(2.1**0.5)
+    assert deviations == pytest.approx({"a": 1.0, "b": 2.0, "c": 0.5**0.5})
+    found = reports.compare(points, [("a", "b"), ("a", "c"), ("c", "b"), ("a", "d"), ("a", "nosuch")])
+    assert [(c["baseline"], c["point"], c["difference"]) for c in found] == [
+        ("a", "b", 10.0),
+        ("a", "c", 0.5),
+        ("c", "b", 9.5),
+    ]
+    # t = 10 / sqrt(2.1 * 2 / 3) = 8.452 with 5 degrees of freedom; 0.5 / sqrt(2.1 * 5 / 6) = 0.378
+    assert found[0]["p"] == pytest.approx(0.000382, rel=0.01) and found[1]["p"] == pytest.approx(0.721, rel=0.01)
+    assert [c["verdict"] for c in found] == ["above", "not told apart", "above"]
+    assert reports.compare([entry("a", 1.0, 1.0), entry("b", 1.0, 1.0)], [("a", "b")])[0]["verdict"] == "not told apart"
+
+
+def test_comparisons_say_what_rests_on_pooling():
+    tight = [entry(f"p{i}", 0.0, 0.01, 0.02) for i in range(20)]
+    points = [*tight, entry("far", 1.0, 1.01, 1.02), entry("wide", 0.0, 1.0, 2.0)]
+    (found,) = reports.compare(points, [("p0", "far")])
+    assert found["verdict"] == "above" and found["verdict_widest"] == "not told apart"
+    assert reports.noise(points, "p0", [found])["bartlett_p"] < 1e-6
+
+
+def test_noise_is_told_without_the_baseline():
+    points = [entry("a", 80.0, 81.0, 82.0), entry("b", 80.0, 81.0, 82.0)]
+    report = {"points": points, "baseline": "c", "noise": reports.noise(points, "c", [])}
+    assert "standard deviation of 1.000 points (pooled, 4 degrees" in reports.noise_text(report)
+
+
 @pytest.fixture
 def two_studies(tmp_path):
     """A sweep of three points with made-up figures: w3a8 clearly worse than the baseline, w8a8 within noise of it."""
     sweep = load_sweep("vit_mini")
     names = ("w8a8_fixed", "w4a8_fixed", "w3a8_fixed", "w4a8_pot_half")
-    sweep = replace(sweep, points=names, reference="w8a8_fixed")
+    sweep = replace(sweep, points=names, reference="w8a8_fixed", groups={"w8a8_fixed": ("w3a8_fixed",)})
     storage = f"sqlite:///{tmp_path / 'study.db'}"
     trials = engine.open_study(storage, "t", ("maximize", "minimize", "minimize"), sweep.space)
     hardware = engine.open_study(storage, "h", ("minimize",), {})
@@ -374,6 +692,10 @@ def test_sweep_report_says_what_is_noise_and_what_is_missing(two_studies, tmp_pa
         **{f"seed {seed}": ["w4a8_pot_half"] for seed in (1, 2, 3)},
         "hardware": ["w4a8_pot_half"],
     }
+    assert report["noise"]["pooled_deviation"] == pytest.approx(((0.01 + 0.01 + 0.0025) / 3) ** 0.5)
+    group = [c for c in report["comparisons"] if c["baseline"] == "w8a8_fixed"]
+    assert [(c["point"], round(c["difference"], 6), c["verdict"]) for c in group] == [("w3a8_fixed", -2.65, "below")]
+    assert report["noise"]["verdicts"]["below"] == ["w3a8_fixed"] and report["noise"]["tests"] == 3
     assert report["infeasible"] == {"w4a8_fixed": "needs 9 of 8"}
 
 
@@ -385,10 +707,36 @@ def test_sweep_report_files_are_self_contained(two_studies, tmp_path):
     assert "Not told apart from it by these seeds: w8a8_fixed" in page
     text = (tmp_path / "results.md").read_text()
     assert "    make sweep MODEL=vit_mini\n" in text
-    assert "| w3a8_fixed (front) | 3 | 88.05 ± 0.03 | below (p=0.00" in text
+    assert "| w3a8_fixed (front) | 3 | 88.05 ± 0.03 | below (p<0.001)" in text
+    assert "| w8a8_fixed | w3a8_fixed | -2.65 | below (p<0.001) |" in text
+    assert "deviations run from 0.050 (w3a8_fixed) to 0.100 (w" in text
     assert "| w4a8_fixed | 3 | 90.70 ± 0.06 | baseline |" in text
     assert "\nNot finished, hardware of 1 points: w4a8_pot_half.\n" in text
     assert "\nw4a8_fixed has no hardware: it needs 9 of 8.\n" in text and "w4a8_fixed has no hardware" in page
+
+
+def test_sweep_report_has_the_rows_of_the_survey(two_studies, tmp_path):
+    page = reports.make_sweep_report(*two_studies, tmp_path).read_text()
+    table = page[page.index("tables 2 to 8, ImageNet-1K</h2>") : page.index("own arithmetic disagrees</h2>")]
+    assert table.count("<tr><td>") == 168 + 4
+    text = "".join(table.split("\n"))
+    row = '<tr><td>3</td><td class="text">PS-LV-ViT-S</td><td>26.0</td><td>4.7</td><td></td><td></td><td>82.4</td>'
+    assert (
+        row + '<td class="text">params_flops</td><td>32.8</td><td>28.36</td><td class="text bad">differs</td>' in text
+    )
+    row = (
+        '<tr><td>5</td><td class="text">Liu_Q-ViT-B W6A6</td><td></td><td></td><td>6.0</td><td>64.8</td><td>75.2?</td>'
+    )
+    assert row + '<td class="text">bits_size</td><td></td><td>19.19</td><td class="text"></td>' in text
+
+
+def test_sweep_report_puts_imagenet_and_fashion_mnist_on_no_common_axis(two_studies, tmp_path):
+    page = reports.make_sweep_report(*two_studies, tmp_path).read_text()
+    plots = [part.partition("</svg>")[0] for part in page.split("<svg")[1:]]
+    ours = [plot for plot in plots if "Fashion-MNIST" in plot]
+    theirs = [plot for plot in plots if "ImageNet" in plot]
+    assert len(ours) == 4 and len(theirs) == 1 and not set(ours) & set(theirs)
+    assert "TinyViT-21M" in theirs[0] and not any("TinyViT-21M" in plot for plot in ours)
 
 
 def test_sweep_published_trials_make_a_report(capsys, tmp_path, monkeypatch):
@@ -401,6 +749,13 @@ def test_sweep_published_trials_make_a_report(capsys, tmp_path, monkeypatch):
     assert found["missing"] == {} and list(found["infeasible"]) == ["w8a8_fixed"]
     kept = json.loads((tmp_path / "sweep" / "vit_mini" / "trials.json").read_text())
     assert kept == json.loads(published.read_text())
+    groups = {(c["baseline"], c["point"]): c["verdict"] for c in found["comparisons"]}
+    for name in ("w4a4_liu", "w4a4_ptq4vit", "w4a4_apqvit"):
+        assert groups["w4a8_fixed", name] == "below"
+    for name in ("w4a4_liu", "w4a4_noisyquant"):
+        assert groups["w4a4_ptq", name] == "not told apart"
+    results = (tmp_path / "sweep" / "vit_mini" / "results.md").read_text()
+    assert published.with_suffix(".md").read_text().startswith(results)
     (tmp_path / "broken.json").write_text('{"trials": []}')
     assert cli.main(("sweep", "--from", str(tmp_path / "broken.json"), "--stages", "report")) == 1
     assert "expected a trials.json, which a sweep's report writes" in capsys.readouterr().err
