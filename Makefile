@@ -46,7 +46,7 @@ export: ## export the trained MODEL to QONNX
 	@$(RUN)
 estimate: ## fold for BOARD or FPS=, report cycles and resources before building
 	@$(RUN)
-explore: ## search ratio, bits, folding and lanes for BOARD (FPS=, FRACTION=; ARGS="--weight-bits 3,6")
+explore: ## search ratio, bits, folding and lanes for BOARD (FPS=, FRACTION=, LANES=; ARGS="--weight-bits 3,6 --activation-bits 6")
 	@$(RUN)
 rtl: ## generate the stitched SystemVerilog design
 	@$(RUN)

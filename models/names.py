@@ -77,6 +77,11 @@ def parse_model_name(name: str, recipe_dir: Path = RECIPE_DIR) -> ModelConfig:
     return ModelConfig(match["backbone"], weight_bits, activation_bits, recipe, name)
 
 
+def model_name(backbone: str, weight_bits: int, activation_bits: int, recipe: str) -> str:
+    """The name of a model; without its recipe where that is the default."""
+    return f"{backbone}_w{weight_bits}a{activation_bits}" + ("" if recipe == DEFAULT_RECIPE else f"_{recipe}")
+
+
 def is_calibrated(config: ModelConfig, recipe_dir: Path = RECIPE_DIR) -> bool:
     """True for a recipe that only calibrates, which takes seconds: such checkpoints are made when they are needed."""
     from quant.recipe import load_recipe
@@ -103,9 +108,7 @@ def list_recipes(recipe_dir: Path = RECIPE_DIR) -> list[str]:
 
 def list_models(recipe_dir: Path = RECIPE_DIR) -> list[str]:
     """Names of the models that are listed and tested: every backbone with every recipe, at W4A8."""
-    weight_bits, activation_bits = SHIPPED_BITS
-    suffixes = ["" if recipe == DEFAULT_RECIPE else f"_{recipe}" for recipe in list_recipes(recipe_dir)]
-    return [f"{name}_w{weight_bits}a{activation_bits}{suffix}" for name in list_backbones() for suffix in suffixes]
+    return [model_name(name, *SHIPPED_BITS, recipe) for name in list_backbones() for recipe in list_recipes(recipe_dir)]
 
 
 def _bits(name: str, what: str, digits: str) -> int:

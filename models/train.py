@@ -32,7 +32,7 @@ from models.quant_vit import BitWidths, Formats, IntegerViT, QuantViT, constant_
 from models.registry import ViTDims
 from models.train_float import Batches, FloatRecipe, accuracy, augment, load_fashion_mnist, to_input, train_float
 from models.vit import ViT
-from quant.recipe import AUTO, RECIPE_DIR, Recipe, load_recipe
+from quant.recipe import AUTO, RECIPE_DIR, Recipe, load_recipe, network_keys
 from quant.schemes import encode
 
 UNTRAINED_SEED = 2024
@@ -255,7 +255,7 @@ def train(
 def provenance(config: ModelConfig, recipe: Recipe, network: QuantViT, float_checkpoint: Path) -> dict[str, Any]:
     """Details of an integer checkpoint that say what it is and what it was made from."""
     return {
-        "recipe": asdict(recipe),
+        "recipe": network_keys(recipe),
         "recipe_name": config.recipe,
         "bits": asdict(network.bits),
         "formats": asdict(network.formats),
@@ -311,7 +311,7 @@ def start_training(
     """Calibrated network and a fresh training state, with a fingerprint of all it depends on."""
     network = _calibrated(checkpoint, bits, recipe, training)
     weights = hashlib.sha256(b"".join(t.numpy().tobytes() for _, t in sorted(checkpoint.tensors.items()))).hexdigest()
-    run = json.dumps([model, asdict(dims), asdict(bits), asdict(recipe), weights], sort_keys=True)
+    run = json.dumps([model, asdict(dims), asdict(bits), network_keys(recipe), weights], sort_keys=True)
     matrices = [layer.matrix.weight for layer in network.linears().values()]
     scales = network.scale_parameters()
     chosen = {id(parameter) for parameter in matrices + scales}

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ METHODS = ("qat", "ptq", "liu", "ptq4vit", "apqvit", "noisyquant")
 MIXED_LAYERS = ("mlp", "all", "none")
 AUTO = -1  # shift_add_rows that the board decides
 ASSIGNMENTS = ("variance", "sensitivity")
+WIDTH_LISTS = ("explore_weight_bits", "explore_activation_bits")
 # Smallest and largest value of each number.
 LIMITS: dict[str, tuple[float, float]] = {
     "row_group": (1, 64),
@@ -50,8 +51,8 @@ class Recipe:
         mixed_layers: Layers with shift-add rows: "mlp" (fc1, fc2), "all" (every linear layer of the blocks) or "none".
         scheme: Scheme of the shift-add rows, "pot" or "sp2"; "fixed" has none.
         row_group: Consecutive output rows within which the same number of rows is shift-add.
-        shift_add_rows: Shift-add rows in each group, 0..row_group; `auto` (AUTO here) is what the board has room for
-            (synthesis/ratio.py).
+        shift_add_rows: Shift-add rows in each group, 0..row_group; `auto` (AUTO here) is what the board has room for,
+            0 where fixed-point rows on LUTs are as cheap (synthesis/ratio.py).
         assignment: Which rows of a group are shift-add: those of smallest "variance" (the published rule), or those of
             smallest "sensitivity", where it changes the network's output least (models/sensitivity.py).
         residual_bits: Width of the residual stream.
@@ -71,6 +72,8 @@ class Recipe:
         distillation_weight: Share of the loss that compares with the float network; the rest compares with the labels.
         distillation_temperature: Divides both networks' logits.
         seed: Seed of order and augmentation.
+        explore_weight_bits: Weight bits of the blocks that `make explore` may choose beside the model's own.
+        explore_activation_bits: Activation bits that it may choose beside the model's own.
     """
 
     method: str
@@ -96,6 +99,13 @@ class Recipe:
     distillation_weight: float
     distillation_temperature: float
     seed: int
+    explore_weight_bits: tuple[int, ...]
+    explore_activation_bits: tuple[int, ...]
+
+
+def network_keys(recipe: Recipe) -> dict[str, Any]:
+    """Keys and values that a network follows from: all but those of `make explore`."""
+    return {key: value for key, value in asdict(recipe).items() if key not in WIDTH_LISTS}
 
 
 def load_recipe(name: str, recipe_dir: Path = RECIPE_DIR) -> Recipe:
@@ -143,6 +153,7 @@ def parse_recipe(content: Any, source: str) -> Recipe:
         raise ValueError(f"recipe {source}: {'; '.join(faults)}; quant/recipe.py explains each key")
     values: dict[str, Any] = {field.name: content[field.name] for field in fields(Recipe)}
     values |= {field.name: float(values[field.name]) for field in fields(Recipe) if field.type == "float"}
+    values |= {name: tuple(values[name]) for name in WIDTH_LISTS}
     return Recipe(**values)
 
 
@@ -158,6 +169,9 @@ def _fault(name: str, kind: Any, value: Any) -> str:
     if choices is not None:
         known = value in choices and type(value) is type(choices[0])
         return "" if known else f"{name}={value!r}, expected one of {', '.join(map(str, choices))}"
+    if name in WIDTH_LISTS:
+        known = isinstance(value, list | tuple) and all(type(v) is int and MIN_BITS <= v <= MAX_BITS for v in value)
+        return "" if known else f"{name}={value!r}, expected a list of widths, each from {MIN_BITS} to {MAX_BITS}"
     more = " or auto" if name == "shift_add_rows" else ""
     if more and value == "auto":
         return ""

@@ -174,7 +174,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--untrained", action="store_true", help="seeded random weights instead of the checkpoint")
     parser.add_argument("--reference", help="report.json of the build that the report's hardware EER refers to")
-    parser.add_argument("--weight-bits", default="", help="further weight widths that explore may choose, such as 3,6")
+    parser.add_argument("--weight-bits", help="weight widths that explore may choose, such as 3,6, not the recipe's")
+    parser.add_argument("--activation-bits", help="activation widths that explore may choose, not the recipe's")
     parser.add_argument("--port", default="/dev/ttyUSB0", help="serial port (run)")
     parser.add_argument("--images", type=int, default=1000, help="number of images (run, bench)")
     options = parser.parse_args(list(words))
@@ -455,43 +456,92 @@ def train(build: Build, options: argparse.Namespace, out: Console) -> int:
 
 
 def explore(build: Build, options: argparse.Namespace, out: Console) -> int:
-    """Search ratio, weight bits, folding and lanes for the board; print the best designs and write explore.json."""
-    from qonnx.core.modelwrapper import ModelWrapper
-
+    """Search ratio, bit widths, folding and lanes for the board; print the best designs and write explore.json."""
+    from models.names import model_name
     from quant.recipe import load_recipe
     from synthesis.build import write_json
-    from synthesis.explore import SEED, show
+    from synthesis.explore import SEED, measured_points, show, sweep_files, variants
     from synthesis.explore import explore as search
-    from synthesis.steps import STEPS
-    from synthesis.steps.export import checkpoint
-    from synthesis.steps.lower import FILE
 
-    widths = parse_widths(options.weight_bits)
-    build.untrained = build.untrained or not checkpoint(build).is_file()
+    config, recipe = build.config, load_recipe(build.config.recipe)
+    own = (config.weight_bits, config.activation_bits)
+    weight_bits = parse_widths("--weight-bits", options.weight_bits, recipe.explore_weight_bits)
+    activation_bits = parse_widths("--activation-bits", options.activation_bits, recipe.explore_activation_bits)
+    variants(recipe, own, weight_bits, activation_bits, build.lanes)  # refuses before anything takes time
+    measured = measured_points(recipe, sweep_files(config.backbone))
+    graphs, untrained = {}, []
+    for bits in dict.fromkeys((own[1], *activation_bits)):
+        other = build
+        if bits != own[1]:
+            name = model_name(config.backbone, own[0], bits, config.recipe)
+            other = make_build(argparse.Namespace(**vars(options) | {"model": name}), Display())
+        graphs[bits], trained = lowered(other)
+        untrained += [] if trained else [other.model]
+    start = time.monotonic()
+
+    def tell(text: str) -> None:
+        if build.progress is not None:
+            build.progress(time.monotonic() - start, text)
+
     with build.locked():
-        build.execute(STEPS[name] for name in ("export", "lower"))
-        model = ModelWrapper(str(build.folder("lower") / FILE))
-        recipe = load_recipe(build.config.recipe)
-        designs = search(model, build.board, recipe, build.config.weight_bits, widths, build.fps, build.fraction)
+        label = "explore: folding for every ratio and width"
+        build.report(f"{label} ...")
+        with build.busy(label):
+            asked = (build.fps, build.fraction, build.lanes)
+            designs = search(graphs, build.board, recipe, own, weight_bits, *asked, measured, tell)
         clock = build.board["clock_mhz"]
         content = {"model": build.model, "board": build.board["name"], "clock_mhz": clock, "fps": build.fps}
-        content |= {"fraction": build.fraction, "budget": designs[0].folding.available, "seed": SEED}
-        content |= {"notes": designs[0].folding.notes, "designs": [design.content(clock) for design in designs]}
+        content |= {"fraction": build.fraction, "lanes": build.lanes, "budget": designs[0].folding.available}
+        content |= {"untrained": untrained, "seed": SEED, "notes": designs[0].folding.notes}
+        content |= {"designs": [design.content(clock) for design in designs]}
         write_json(build.dir / "explore.json", content)
-    show(designs, build.model, build.board, out)
+    show(designs, build.model, own, build.board, build.fps, out)
+    if untrained:
+        out.print(
+            f"{', '.join(untrained)}: weights are untrained (seeded random): sizes and cycles hold, accuracy does not "
+            "exist"
+        )
     out.print(f"all {len(designs)} designs: {build.dir / 'explore.json'}")
     return 0
 
 
-def parse_widths(text: str) -> list[int]:
-    """Weight widths from a list with commas."""
+def lowered(build: Build) -> tuple[Any, bool]:
+    """A model's lowered graph, with random weights where it has no checkpoint, and whether it is trained.
+
+    Raises:
+        ValueError: untrained weights for a recipe whose calibration chooses the bits of the layers.
+    """
+    from qonnx.core.modelwrapper import ModelWrapper
+
+    from quant.recipe import load_recipe
+    from synthesis.steps import STEPS
+    from synthesis.steps.export import checkpoint, is_untrained
+    from synthesis.steps.lower import FILE
+
+    if load_recipe(build.config.recipe).method != "liu":
+        build.untrained = build.untrained or not checkpoint(build).is_file()
+    elif is_untrained(build):
+        raise ValueError(
+            f"explore: the weight bits of each layer of {build.model} come from its calibration, and untrained weights "
+            "have none; choose another recipe (make list-models)"
+        )
+    with build.locked():
+        build.execute(STEPS[name] for name in ("export", "lower"))
+        model = ModelWrapper(str(build.folder("lower") / FILE))
+        return model, build.results("export")["model"]["trained"]
+
+
+def parse_widths(option: str, text: str | None, default: Sequence[int]) -> list[int]:
+    """Widths from a list with commas; the default where there is no list."""
+    if text is None:
+        return list(default)
     try:
         widths = [int(word) for word in text.split(",") if word.strip()]
     except ValueError:
         widths = [0]
     if any(not MIN_BITS <= width <= MAX_BITS for width in widths):
         raise ValueError(
-            f"--weight-bits {text!r}: expected widths of {MIN_BITS}..{MAX_BITS} with commas between them, such as 3,6"
+            f"{option} {text!r}: expected widths of {MIN_BITS}..{MAX_BITS} with commas between them, such as 3,6"
         )
     return widths
 

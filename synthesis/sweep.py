@@ -22,7 +22,7 @@ import yaml
 
 from models.names import CHECKPOINT_DIR, build_root, parse_model_name
 from models.registry import backbone_dims, suggest
-from quant.recipe import Recipe, load_recipe, parse_recipe
+from quant.recipe import Recipe, load_recipe, network_keys, parse_recipe
 from synthesis.board import BOARD_KEYS, load_board
 from synthesis.build import git_hash, write_json, write_text
 
@@ -91,7 +91,7 @@ class Sweep:
             | {"float_sha256": hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else None},
             f"board {self.board}": {key: board[key] for key in sorted(BOARD_KEYS)},
         }
-        parts |= {f"recipe {base}": asdict(load_recipe(base)) for base in self.space["base"]}
+        parts |= {f"recipe {base}": network_keys(load_recipe(base)) for base in self.space["base"]}
         return parts | {f"choices of {name}": choices for name, choices in self.recipes.items()}
 
     def recipe(self, params: dict[str, Any], seed: int) -> Recipe:

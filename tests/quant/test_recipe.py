@@ -25,6 +25,8 @@ def test_recipe_meanings():
     assert rows["fixed"] == ("none", "fixed", 0)
     assert rows["all"] == ("all", "sp2", 2)
     assert rows["auto"] == ("mlp", "sp2", AUTO)
+    assert load_recipe("default").explore_weight_bits == (3, 4, 6)
+    assert load_recipe("liu").explore_weight_bits == ()
 
 
 def test_unknown_and_missing_keys_in_one_message():
@@ -54,6 +56,9 @@ def test_unknown_and_missing_keys_in_one_message():
         ({"method": "ptv"}, r"method='ptv', expected one of qat, ptq, liu, ptq4vit, apqvit, noisyquant"),
         ({"integer_forms": False}, r"integer_forms=False goes with calibration alone, qat trains with the integer"),
         ({"integer_forms": 1}, r"integer_forms=1, expected one of True, False"),
+        ({"explore_weight_bits": [3, 9]}, r"explore_weight_bits=\[3, 9\], expected a list of widths, each from 2 to 8"),
+        ({"explore_weight_bits": 3}, r"explore_weight_bits=3, expected a list of widths, each from 2"),
+        ({"explore_activation_bits": ["8"]}, r"explore_activation_bits=\['8'\], expected a list of widths"),
         ({"first_layer_weight_bits": 1}, r"first_layer_weight_bits=1, expected an integer from 2 to 8"),
     ],
 )

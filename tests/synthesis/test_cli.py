@@ -15,10 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models import registry
 from models.names import list_models, parse_model_name
 from synthesis import cli
 from synthesis.board import list_boards, load_board
 from synthesis.build import ROOT, Build, Step, write_json
+from tests.synthesis.conftest import TINY
+
+RESULTS = ROOT / "docs" / "results"
 
 
 def fails(capsys, *words):
@@ -51,6 +55,10 @@ def fails(capsys, *words):
         (("rtl", "--lanes", "lut"), "unknown LANES='lut'; expected one of all, dsp"),
         (("report", "--reference", "none.json"), "--reference none.json does not exist; expected the report.json"),
         (("rtl", "--frames", "3"), "unrecognized arguments: --frames 3"),
+        (("explore", "--weight-bits", "3,9"), "--weight-bits '3,9': expected widths of 2..8 with commas between them"),
+        (("explore", "--activation-bits", "x"), "--activation-bits 'x': expected widths of 2..8 with commas between"),
+        (("explore", "--model", "vit_mini_w4a8_liu", "--weight-bits", "3"), "weight bits 3 for a recipe of method liu"),
+        (("explore", "--model", "vit_mini_w4a8_liu", "--untrained"), "come from its calibration, and untrained"),
         (("pnr", "--board", "zcu102"), "no bitstream for zcu102: its backend is vivado"),
     ],
 )
@@ -242,6 +250,55 @@ def test_full_disk_is_one_message(capsys, monkeypatch):
     monkeypatch.setattr(cli, "run", full)
     text = fails(capsys, "rtl")
     assert "the disk is full" in text and "build/x/y; free some space and run again" in text
+
+
+# --------------------------------------------------------------------------------------------------------- explore
+
+
+@pytest.fixture
+def tiny_backbone(tmp_path, monkeypatch):
+    """vit_tiny, a backbone without checkpoints."""
+    monkeypatch.setenv("VITRAIL_BUILD", str(tmp_path))
+    monkeypatch.setitem(registry._BACKBONES, "vit_tiny", lambda: TINY)
+
+
+def explored(capsys, folder, *words):
+    """Run explore; returns what it printed and wrote."""
+    assert cli.main(["explore", *words]) == 0
+    return capsys.readouterr().out, json.loads((folder / "explore.json").read_text())
+
+
+def test_explore_prints_and_writes_the_designs(tiny_backbone, tmp_path, capsys):
+    words = ("--model", "vit_tiny_w4a8", "--weight-bits", "3", "--activation-bits", "6")
+    text, content = explored(capsys, tmp_path / "vit_tiny_w4a8" / "ulx3s_85f", *words)
+    widths = {(design["weight_bits"], design["activation_bits"]) for design in content["designs"]}
+    assert widths == {(3, 6), (3, 8), (4, 6), (4, 8)}
+    assert [design["cycles"] for design in content["designs"]] == sorted(d["cycles"] for d in content["designs"])
+    assert "vit_tiny_w4a8 on ulx3s_85f: ranked by images per second alone, not by accuracy; all but top-1 are" in text
+    for cell in ("W4A8", "W3A6", "4 sp2", "not measured"):
+        assert f" {cell} " in text
+    assert "top-1: no sweep has measured one of these designs (make sweep)" in text
+    notes = "weights are untrained (seeded random): sizes and cycles hold, accuracy does not exist"
+    assert f"vit_tiny_w4a8, vit_tiny_w4a6: {notes}\n" in text
+    assert content["untrained"] == ["vit_tiny_w4a8", "vit_tiny_w4a6"]
+    assert f"all {len(content['designs'])} designs: " in text
+
+
+def test_explore_takes_the_widths_of_the_recipe_and_the_lanes_asked_for(tiny_backbone, tmp_path, capsys):
+    folder = tmp_path / "vit_tiny_w4a8_fixed" / "ulx3s_85f-lanes_dsp"
+    text, content = explored(capsys, folder, "--model", "vit_tiny_w4a8_fixed", "--lanes", "dsp")
+    widths = {(design["weight_bits"], design["activation_bits"]) for design in content["designs"]}
+    assert widths == {(w, a) for w in (3, 4, 6) for a in (6, 8)}
+    assert {design["lanes"] for design in content["designs"]} == {"dsp"} and "│ all " not in text
+    assert not any(design["lane_macs"]["lut_fixed"] for design in content["designs"])
+
+
+def test_explore_shows_accuracies_of_a_sweep(tiny_backbone, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("synthesis.explore.sweep_files", lambda backbone: [RESULTS / "sweep_vit_mini.json"])
+    words = ("--model", "vit_tiny_w4a8", "--weight-bits", "2", "--activation-bits", "")
+    text, _ = explored(capsys, tmp_path / "vit_tiny_w4a8" / "ulx3s_85f", *words)
+    assert " 90.70 (3) " in text and " 89.31 (3) " in text and " not measured " in text
+    assert "top-1: mean over the seeds of a sweep (docs/results/sweep_vit_mini.json), where training is short" in text
 
 
 # ---------------------------------------------------------------------------------------------------- build folder

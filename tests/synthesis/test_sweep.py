@@ -25,6 +25,7 @@ from distributed import Client, LocalCluster
 from distributed.scheduler import KilledWorker
 from optuna.trial import TrialState
 
+from quant.recipe import parse_recipe
 from synthesis import cli, sweep_trial
 from synthesis import sweep as sweeps
 from synthesis import sweep_engine as engine
@@ -425,6 +426,7 @@ def test_sweep_origin_has_base_recipes_board_and_float_network(tmp_path, monkeyp
     monkeypatch.setattr(sweeps, "load_recipe", lambda base: replace(recipe, calibration_images=7))
     monkeypatch.setattr(sweeps, "CHECKPOINT_DIR", tmp_path)
     after = sweep.origin()
+    assert not any(key.startswith("explore") for key in before["recipe ptq"])  # no network follows from those
     assert before["recipe ptq"]["calibration_images"] == 256 and after["recipe ptq"]["calibration_images"] == 7
     assert len(before["backbone vit_mini"]["float_sha256"]) == 64 and not after["backbone vit_mini"]["float_sha256"]
 
@@ -530,7 +532,7 @@ def test_sweep_job_writes_its_recipe(tmp_path):
     assert job["model"] == "vit_mini_w3a8_pot_half"
     assert job["recipe"]["seed"] == 3
     written = yaml.safe_load((tmp_path / "recipes" / "pot_half.yaml").read_text())
-    assert written == job["recipe"] | {"seed": 1}
+    assert parse_recipe(written, "written") == parse_recipe(job["recipe"] | {"seed": 1}, "of the job")
 
 
 @pytest.mark.parametrize(
