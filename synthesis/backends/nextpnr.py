@@ -435,6 +435,7 @@ class _Job:
     folder: Path
     what: str
     inside: tuple[str, ...]
+    fastest: dict[int, float] = field(default_factory=dict)  # seed -> Fmax in MHz of what is routed so far
 
     @classmethod
     def prepare(cls, netlist_json: Path, board: dict[str, Any], kept: Path, what: str, inside: tuple[str, ...]) -> _Job:
@@ -549,8 +550,12 @@ class _Job:
         return placement
 
     def route(self, placement: _Placement, progress: Progress) -> _Placement:
-        """Route a placement for the fastest clock that is met, unless that is done."""
+        """Route a placement for the fastest clock that is met, unless that is done.
+
+        One that failed at an aim is not routed for a clock that another placement has reached.
+        """
         if placement.reached:
+            self.fastest[placement.seed] = placement.fmax_mhz or 0.0
             return placement
         if not placement.file("placed.json").is_file():
             placement = self.place(placement.seed, progress)
@@ -559,9 +564,12 @@ class _Job:
         while aim_mhz is not None and slowest <= aim_mhz <= fastest:
             if any(abs(aim_mhz / float(aim) - 1) < AIM_CLOSE for aim in placement.aims):
                 break
+            if placement.aims and aim_mhz <= max(self.fastest.values(), default=0.0):
+                break
             start = time.monotonic()
             placement, aim_mhz = self._aim(placement, aim_mhz, progress)
             placement = replace(placement, seconds=placement.seconds + time.monotonic() - start)
+            self.fastest[placement.seed] = placement.fmax_mhz or 0.0
         if not placement.reached:
             reached = f"no route for {', '.join(placement.aims)} MHz with seed {placement.seed}"
             placement = replace(placement, reached=reached)

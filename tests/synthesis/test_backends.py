@@ -527,6 +527,26 @@ def test_placements_that_promise_most_are_routed_and_the_fastest_is_kept(
     assert sorted(fake.seeds[8:]) == [1, 2] and list(kept.iterdir()) != [folder]
 
 
+def test_a_placement_is_not_routed_for_what_another_has_reached(
+    board, netlist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seed 2 reaches 95 MHz; seed 1, whose wires stay too slow for 87.5 MHz, is not routed for less."""
+    fake = FakeNextpnr({1: 80.0, 2: 95.0}, {1: 70, 2: 72})
+
+    def run(command, log, cwd, what, progress=None, hint=""):
+        if "--no-place" in command and command[command.index("--seed") + 1] == "1":
+            for iteration in range(50):
+                progress(1.0, f"Info:     iter={iteration} wires=4 overused=0 overuse=0 tmgfail=7 archfail=NA")
+        return fake(command, log, cwd, what, progress, hint)
+
+    monkeypatch.setattr(nextpnr, "run_tool", run)
+    monkeypatch.setattr(nextpnr.os, "sched_getaffinity", lambda process: {0})
+    routed = nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", kept=tmp_path / "kept")
+    assert routed.seed == 2 and routed.placements == {1: None, 2: 95.0}
+    record = json.loads(next((tmp_path / "kept").glob("*/seed1.json")).read_text())
+    assert record["aims"] == {"87.5": None} and record["reached"] == "no route for 87.5 MHz with seed 1"
+
+
 def test_less_promising_placements_follow_where_the_others_do_not_serve(
     board, netlist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
