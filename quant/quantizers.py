@@ -486,13 +486,17 @@ class CodeQuant(nn.Module):
 
     def _search(self, values: Tensor, steps: int) -> float:
         flat = values.detach().flatten().to(_wide(values.dtype))
-        peak = float(flat.abs().max() if self.signed else flat.max()) if len(flat) else 0.0
-        if not math.isfinite(peak):
+        if not flat.isfinite().all():
             raise ValueError(
                 f"CodeActQuant: {int((~flat.isfinite()).sum())} of {len(flat)} activations are NaN or infinite; "
                 "calibrate on finite ones"
             )
+        peak = float(flat.abs().max() if self.signed else flat.max()) if len(flat) else 0.0
         return search_scale(flat, peak if peak > 0.0 else 1.0, int_range(self.bits, self.signed), steps)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._seen = 0
 
     def _batches(self) -> int:
         if self._seen >= 0:

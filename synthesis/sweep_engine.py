@@ -334,7 +334,7 @@ class _Run:
 
     def loop(self) -> Tally:
         try:
-            while True:
+            while self.active or self.todo or (self.propose is not None and self.proposals):
                 threads = self.threads()
                 while len(self.active) < threads and (task := self.next()):
                     self.submit(*task)
@@ -344,6 +344,7 @@ class _Run:
                 self.renew()
                 for future in [future for future in self.active if future.done()]:
                     self.settle(future)
+            return self.tally
         except BaseException:
             for future, (trial, _) in self.active.items():
                 future.cancel()

@@ -552,7 +552,7 @@ class _Job:
     def route(self, placement: _Placement, progress: Progress) -> _Placement:
         """Route a placement for the fastest clock that is met, unless that is done.
 
-        One that failed at an aim is not routed for a clock that another placement has reached.
+        One that failed at all aims so far is not routed for a clock that another placement has reached.
         """
         if placement.reached:
             self.fastest[placement.seed] = placement.fmax_mhz or 0.0
@@ -564,7 +564,8 @@ class _Job:
         while aim_mhz is not None and slowest <= aim_mhz <= fastest:
             if any(abs(aim_mhz / float(aim) - 1) < AIM_CLOSE for aim in placement.aims):
                 break
-            if placement.aims and aim_mhz <= max(self.fastest.values(), default=0.0):
+            failed = bool(placement.aims) and placement.fmax_mhz is None
+            if failed and aim_mhz <= max([0.0, *self.fastest.values()]):
                 break
             start = time.monotonic()
             placement, aim_mhz = self._aim(placement, aim_mhz, progress)

@@ -218,7 +218,7 @@ def render(report: dict, manifest: dict) -> str:
         rows=rows,
         manifest=manifest,
         how=HOW,
-        tried=len(report.get("device", {}).get("fmax_mhz_by_seed", {})),
+        placed=len(report.get("device", {}).get("fmax_mhz_by_seed", {})),
         cycles_svg=_cycles_plot(rows, report["throughput"]["cycles_per_image"]) if rows else "",
         resources_svg=_resources_plot(rows) if any(row.get("lut") for row in rows) else "",
     )

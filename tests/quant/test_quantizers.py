@@ -659,11 +659,23 @@ def test_scales_that_cannot_be_are_refused(scale):
         qnn.QuantIdentity(act_quant=CodeActQuant, scale=scale)
 
 
+def test_state_without_a_scale_takes_the_scale_away():
+    quantizer = activation()[1]
+    empty = {name: value.clone() for name, value in quantizer.state_dict().items()}
+    quantizer.fit(torch.tensor([0.5, -0.25]))
+    quantizer.eval()(torch.tensor([0.5]))
+    quantizer.load_state_dict(empty)
+    with pytest.raises(ValueError, match="CodeActQuant: no scale yet"):
+        quantizer(torch.tensor([0.5]))
+
+
 def test_bad_calibration_and_narrow_range_are_refused():
     identity, quantizer = activation()
     with pytest.raises(ValueError, match="CodeActQuant: 2 of 3 activations are NaN or infinite; calibrate on finite"):
         identity(torch.tensor([1.0, float("nan"), float("inf")]))
     with pytest.raises(ValueError, match="CodeActQuant: 1 of 2 activations"):
         quantizer.fit(torch.tensor([float("-inf"), 0.0]))
+    with pytest.raises(ValueError, match="CodeActQuant: 1 of 2 activations"):
+        activation(signed=False)[1].fit(torch.tensor([float("-inf"), 1.0]))
     with pytest.raises(ValueError, match="CodeActQuant: narrow_range=True, but codes use all of their range; leave it"):
         activation(narrow_range=True)

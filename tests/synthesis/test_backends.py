@@ -434,6 +434,15 @@ def test_router_that_ends_too_slow_aims_lower(
     assert routed.aims == {"90": 84.0, "87.3": 84.0} and routed.clock_mhz == 84
 
 
+def test_router_that_ends_far_above_its_aim_aims_higher(
+    board, netlist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next aim is what was reached, to a tenth of a MHz, and that may be a little less."""
+    monkeypatch.setattr(nextpnr, "run_tool", FakeNextpnr({1: 97.94}))
+    routed = nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", seeds=1)
+    assert routed.aims == {"90": 97.94, "97.9": 97.94}
+
+
 def test_router_that_ends_a_little_too_slow_aims_higher(
     board, netlist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,6 +102,7 @@ def test_sweep_scheduler_without_workers_is_one_error(tmp_path, monkeypatch):
         address = cluster.scheduler_address
         with pytest.raises(RuntimeError, match=f"scheduler at {address} has had no worker for 1 s; start .*{address}`"):
             engine.run(study, grid(tmp_path), stand_in.evaluate, client)
+        assert engine.run(study, [], stand_in.evaluate, client).finished == []
     assert not study.get_trials(deepcopy=False)
 
 
