@@ -5,7 +5,7 @@ The mvu stands between registers (synthesis/bench_mvu.sv) on a device of its own
 the table is one kind of lane, on multiplier blocks:
     packed  products summed in ALU54B, weights of row pairs packed in memory (DSP_SUMS, DSP_PACKED)
     sums    products summed in ALU54B, weights packed in front of the multipliers (DSP_SUMS)
-    fabric  products summed in LUTs (the default)
+    fabric  products summed in LUTs, weights packed in memory (as in designs for the ULX3S)
 or on LUTs (lut_stream), with the scheme of all rows:
     fixed, pot, sp2
 nextpnr does not know the delay of an ALU54B and leaves paths through it out of Fmax. ALU routes is the routing on such
@@ -40,7 +40,7 @@ REGISTERS = (
 LANES: dict[str, dict[str, int | bool]] = {
     "packed": {"DSP_ROWS": True, "DSP_SUMS": 1, "DSP_PACKED": 1},
     "sums": {"DSP_ROWS": True, "DSP_SUMS": 1},
-    "fabric": {"DSP_ROWS": True},
+    "fabric": {"DSP_ROWS": True, "DSP_PACKED": 1},
     "fixed": {},
     "pot": {"ROWS_POT": True},
     "sp2": {"ROWS_SP2": True},
