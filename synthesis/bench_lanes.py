@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from quant.schemes import FIXED, POT, SP2, encode, magnitudes
-from sim.golden.mvu import da_offset, mvu
+from sim.golden.mvu import da_offset, mvu, packed_second
 from sim.golden.reader import reader
 from sim.golden.reorder import grouped_index
 from sim.toolchain import ROOT, content_hash, unit_sources
@@ -178,7 +178,7 @@ def _job(lane: Lane, params: Mapping[str, int], x: np.ndarray, weight: np.ndarra
     tile = min(lane.tile, tokens)
     codes = encode(weight, SCHEMES[lane.scheme], W_BITS)
     if params.get("DSP_PACKED"):  # the second row of a pair
-        codes[1::2] = (weight[1::2] - (weight[::2] < 0)) % 2**W_BITS
+        codes[1::2] = packed_second(weight[::2], weight[1::2], W_BITS)
     words = codes.reshape(groups, pe, chunks, simd).transpose(0, 2, 1, 3)
     if params.get("DA"):  # four inputs a word
         words = words.reshape(groups, chunks, pe, simd // 4, 4).transpose(0, 1, 3, 2, 4)

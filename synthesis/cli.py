@@ -56,6 +56,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTIONS = tuple(128 + number for number in STOP_SIGNALS)
 stops: list[int] = []  # signals that have asked this process to stop; an exception alone may be lost in a library
 MAX_SEEDS = 100  # placements of one netlist
+UNTRAINED = "weights are untrained (seeded random): sizes and cycles hold, accuracy does not exist"
 PATIENCE = 2.0  # seconds after a stop in which others do not disturb its end
 
 
@@ -408,7 +409,7 @@ def print_estimate(build: Build, out: Console) -> None:
         f"{clock * 1e6 / folding['cycles']:,.1f} images/s at {clock} MHz"
     )
     if not model["trained"]:
-        out.print("weights are untrained (seeded random): sizes and cycles hold, accuracy does not exist")
+        out.print(UNTRAINED)
     for note in folding["notes"]:
         out.print(note)
     if folding["excess"]:
@@ -497,10 +498,7 @@ def explore(build: Build, options: argparse.Namespace, out: Console) -> int:
         write_json(build.dir / "explore.json", content)
     show(designs, build.model, own, build.board, build.fps, out)
     if untrained:
-        out.print(
-            f"{', '.join(untrained)}: weights are untrained (seeded random): sizes and cycles hold, accuracy does not "
-            "exist"
-        )
+        out.print(f"{', '.join(untrained)}: {UNTRAINED}")
     out.print(f"all {len(designs)} designs: {build.dir / 'explore.json'}")
     return 0
 

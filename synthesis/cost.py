@@ -46,6 +46,16 @@ def packs(w_bits: int, a_bits: int) -> bool:
     return w_bits <= 4 and a_bits <= 8
 
 
+def paired_rows(dsp_rows: int, w_bits: int, a_bits: int) -> int:
+    """Rows on multiplier blocks that share one with another row."""
+    return dsp_rows // 2 * 2 if packs(w_bits, a_bits) else 0
+
+
+def cascades(target: int, dsp_sums: int, simd: int) -> bool:
+    """Whether pairs of rows are summed along UltraScale+'s DSP cascade (mvu.sv: DSP_CASCADE)."""
+    return target == TARGETS["xcup"] and bool(dsp_sums) and simd > 1
+
+
 def bits_of(number: int) -> int:
     """Width of a counter up to number - 1: clog2, at least 1."""
     return max(1, (number - 1).bit_length())
@@ -221,13 +231,11 @@ def _mvu(p: Part) -> Structure:
 
 
 def _paired(p: Part) -> int:
-    """Rows on multiplier blocks that share one with another row."""
-    return p["DSP_ROWS"] // 2 * 2 if packs(p["W_BITS"], p["A_BITS"]) else 0
+    return paired_rows(p["DSP_ROWS"], p["W_BITS"], p["A_BITS"])
 
 
 def _cascades(p: Part) -> bool:
-    """Whether pairs of rows are summed along UltraScale+'s DSP cascade (mvu.sv: DSP_CASCADE)."""
-    return p.device == "xcup" and bool(p["DSP_SUMS"]) and p["SIMD"] > 1
+    return cascades(TARGETS[p.device], p["DSP_SUMS"], p["SIMD"])
 
 
 def _in_blocks(p: Part) -> int:

@@ -136,8 +136,9 @@ def follow(study: optuna.Study, parts: dict[str, dict[str, Any]], source: str) -
     Raises:
         ValueError: the study holds outcomes that follow from something else.
     """
-    known = origin(study) if settled_keys(study) else {}
-    if settled_keys(study) and not known:
+    settled_any = bool(settled_keys(study))
+    known = origin(study) if settled_any else {}
+    if settled_any and not known:
         raise ValueError(
             f"sweep: study {study.study_name!r} has trials, but nothing says what they follow from; "
             "start another study (--study NAME)"

@@ -22,6 +22,21 @@ def mvu(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return matmul(np.asarray(x), np.asarray(weight).T)
 
 
+def packed_second(first: np.ndarray, second: np.ndarray, bits: int) -> np.ndarray:
+    """Codes of the second row of a pair on multiplier blocks with DSP_PACKED: one less where the first is negative.
+
+    Args:
+        first: Weight integers of the first rows, any shape.
+        second: Those of the second rows, same shape, not below -(2**(bits-1)-1).
+        bits: Width of a weight.
+
+    Returns:
+        Unsigned codes of `bits` bits, int64, same shape.
+    RTL: hw/rtl/mvu/mvu_lane_dsp_pair.sv, hw/rtl/mvu/mvu_lane_dsp_ecp5.sv.
+    """
+    return (np.asarray(second, dtype=np.int64) - (np.asarray(first) < 0)) % 2**bits
+
+
 def da_offset(weight: np.ndarray) -> np.ndarray:
     """What the mvu's sums are short of with DA: the mvu delivers mvu(x, weight) - da_offset(weight) for each row.
 

@@ -333,7 +333,7 @@ def place_and_route(
     out_dir: Path,
     name: str,
     *,
-    seeds: int = SEEDS,
+    seeds: int | None = None,
     inside: Sequence[str] = ("vit_i",),
     kept: Path | None = None,
     progress: Progress | None = None,
@@ -346,7 +346,7 @@ def place_and_route(
         out_dir: Takes <name>.bit, <name>.config, timing.json, critical_path.txt and the logs.
         name: Name of the bitstream, without suffix.
         seeds: Place with seeds 1 to this number, as many at a time as there are processors, route those that promise
-            most (ROUTED_SEEDS) and keep the fastest. Placements that are kept count, too.
+            most (ROUTED_SEEDS) and keep the fastest. Placements that are kept count, too. None: SEEDS of them.
         inside: Instances whose own instances are the units of critical_path.txt.
         kept: Folder that keeps the placements of this netlist, so that a run that was stopped goes on; those of other
             netlists are removed from it. None: a temporary one.
@@ -360,7 +360,7 @@ def place_and_route(
     what = f"nextpnr: {name} on {board['part']}"
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=".placements") as temporary:
         job = _Job.prepare(netlist_json, board, Path(kept or temporary), what, tuple(inside))
-        placements = job.run(seeds, progress or show_progress(what))
+        placements = job.run(seeds or SEEDS, progress or show_progress(what))
         best = max(placements, key=lambda placement: (placement.fmax_mhz or 0.0, -placement.seed))
         for final in KEPT_FILES:
             if best.file(final).is_file():

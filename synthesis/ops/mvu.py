@@ -9,8 +9,8 @@ from qonnx.core.modelwrapper import ModelWrapper
 
 from quant.intmath import pack_words, signed_bits
 from quant.schemes import FIXED, POT, SP2, encode
-from sim.golden.mvu import da_offset, mvu
-from synthesis.cost import TARGETS, packs
+from sim.golden.mvu import da_offset, mvu, packed_second
+from synthesis.cost import cascades, packs, paired_rows
 from synthesis.ops.base import (
     Instance,
     Stream,
@@ -169,8 +169,9 @@ class VitrailMvu(VitrailOp):
         """Rows on multiplier blocks that come in packed pairs (DSP_PACKED): the second as its weight less one where the
         first is negative. The pre-adders of a DSP cascade do that themselves.
         """
-        cascade = self.get("dsp_sums") and self.get("target") == TARGETS["xcup"] and self.get("SIMD") > 1
-        return self.get("dsp_rows") // 2 * 2 if self.packs() and not cascade else 0
+        if cascades(self.get("target"), self.get("dsp_sums"), self.get("SIMD")):
+            return 0
+        return paired_rows(self.get("dsp_rows"), self.get("w_bits"), self.get("a_bits"))
 
     def accumulator_bits(self, weight: np.ndarray) -> int:
         """Width that holds every accumulator these weights can make, partial sums included."""
@@ -198,10 +199,11 @@ class VitrailMvu(VitrailOp):
         """
         pe, bits = self.get("PE"), self.get("w_bits")
         order = self.permutation()
-        codes = encode_rows(weight[order], self.schemes()[order], bits)
+        weight = weight[order]
+        codes = encode_rows(weight, self.schemes()[order], bits)
         lane = np.arange(len(order)) % pe
-        odd = (lane % 2 == 1) & (lane < self.packed_rows())
-        codes[odd] = (codes[odd] - (weight[order][np.roll(odd, -1)] < 0)) % 2**bits
+        second = (lane % 2 == 1) & (lane < self.packed_rows())
+        codes[second] = packed_second(weight[np.roll(second, -1)], weight[second], bits)
         codes = np.pad(codes, ((0, 0), (0, self.chunks * self.get("SIMD") - codes.shape[1])))
         codes = codes.reshape(self.groups, pe, self.chunks, self.get("SIMD"))
         if self.get("da"):

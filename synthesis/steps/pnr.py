@@ -23,7 +23,7 @@ def run(build: Build, out: Path) -> dict[str, Any]:
         build.board,
         out,
         build.model,
-        seeds=build.seeds or nextpnr.SEEDS,
+        seeds=build.seeds,
         kept=build.dir / "placements",
         progress=build.progress,
     )
