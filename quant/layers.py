@@ -26,6 +26,7 @@ from sim.golden.softmax import EXP_BITS, FRACTION_BITS, OUT_BITS, RECIP_BITS, ch
 
 DOMAIN = "quant.qonnx_ops"
 FLOAT32_EXACT = 2**24  # float32 holds every integer up to this magnitude
+BIAS_FRACTION = 8  # binary places of a requantization's offset in codes, see Requant.set_real
 PIECE_VALUES = 2**15  # elementwise passes over pieces of this size stay in the cache: a third of the time
 
 
@@ -376,10 +377,15 @@ class Requant(nn.Module):
         self.offset: Tensor | None = None
 
     def set_real(self, factor: Tensor, offset: Tensor) -> None:
-        """Take y = acc * factor + offset (in output codes), shape (channels,), and make M, B and shift of it."""
+        """Take y = acc * factor + offset (in output codes), shape (channels,), and make M, B and shift of it.
+
+        B is the offset in steps of 2**-BIAS_FRACTION of a code. Finer ones would move only codes that are half a step
+        from a tie or nearer, and would widen the parameters and sums of the hardware.
+        """
         self.factor, self.offset = factor.double(), offset.double()
         mult, self.shift = quantize_multiplier(self.factor.detach().numpy())
-        bias = half_even(self.offset.detach().numpy() * 2.0**self.shift)
+        fraction = min(self.shift, BIAS_FRACTION)
+        bias = half_even(self.offset.detach().numpy() * 2.0**fraction) << (self.shift - fraction)
         self.set_integers(mult, bias, self.shift)
 
     def set_integers(self, mult: np.ndarray, bias: np.ndarray, shift: int) -> None:

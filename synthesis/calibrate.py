@@ -111,7 +111,8 @@ def draw_requant(rng: Rng, target: int) -> tuple[dict[str, Any], list[np.ndarray
     size = 1 if pe == 1 and rng.random() < 0.5 else channels  # one word for all: behind a matmul
     mult = rng.integers(2**14, 2**16, size) * rng.choice([1, 1, 1, -1], size)
     largest = 2 ** (acc_bits + int(rng.integers(11, 17)))
-    bias = rng.integers(-largest, largest, size)
+    step = _pick(rng, 1, 2 ** max(0, shift - 8), 2 ** max(0, shift - 8))  # with the offset of tables, or as trained
+    bias = rng.integers(-largest, largest, size) // step * step
     lane = rng.permuted(np.tile(np.arange(pe), (channels // pe, 1)), axis=1).reshape(-1)
     attributes = {
         "tokens": tokens, "channels": channels, "PE": pe, "tile": tile, "acc_bits": acc_bits, "shift": shift,

@@ -372,13 +372,14 @@ def _da_rows(p: Part, rows: Mapping[str, int]) -> dict[str, float]:
 def _requant(p: Part) -> Structure:
     pe, acc, bias, tiled = p["PE"], p["ACC_BITS"], p["BIAS_BITS"], p["T_MAX"] > 1
     split, pick, halves = acc > 18, pe > 2, math.ceil(pe / 2)
-    total = max(acc + p["MULT_BITS"], bias) + 1
-    coarse = max(0, p["SHIFT"] - 1) // 8 * 8  # the shift's first step
+    total = max(acc + p["MULT_BITS"] - p["DROP_BITS"], bias) + 1
+    coarse = max(0, p["SHIFT"] - p["DROP_BITS"] - 1) // 8 * 8  # the shift's first step
     features = {
         "one": 1, "sum": total, "coarse": total - coarse, "above": total - p["OUT_BITS"], "out": p["OUT_BITS"],
         "bias": bias, "bias_stages": p["BIAS_VARIES"] * (2 + pick + split), "mult": p["MULT_VARIES"],
         "pairs": pe // 2 * acc, "halves": (halves - 1) * acc,
         "half": pick * halves * acc, "pick": pick, "split": split, "split_sum": split * (acc + p["MULT_BITS"]),
+        "split_drop": split * p["DROP_BITS"],
         "lane": p["LANE_BITS"] * (pe > 1), "odd": pe & (pe - 1) != 0, "many": pe > 1, "rows": bits_of(p["ROWS_MAX"]),
         "tile": tiled, "tile_bits": bits_of(p["T_MAX"]) * tiled, "tile_rows": bits_of(p["ROWS_MAX"]) * tiled,
         "window": tiled * p.memory(p["LANE_BITS"] + bias + p["MULT_BITS"], 2 ** bits_of(2 * pe), 1024).lutrams,

@@ -34,7 +34,7 @@ RESOURCES = ("lut", "dsp", "bram")
 # Attributes of an mvu that a folding sets
 MVU_FOLDING = ("PE", "SIMD", "tile", "dsp_rows", "da")
 # Attributes of the requant behind it that follow
-PAIRED = ("PE", "tile", "bias_bits")
+PAIRED = ("PE", "tile", "bias_bits", "bias_varies", "drop_bits")
 # Prices in LUTs of a multiplier block and of a block RAM that the search tries.
 PRICES = (0, 5, 10, 20, 40, 60, 80, 100, 120, 160, 200, 300, 500, 1000)
 # Image times below the first one that fits which the search tries, too
@@ -171,12 +171,14 @@ def mvu_options(inst: Any, requant: Any, fpgapart: str, lanes: str = "all") -> l
 def da_options(inst: Any, requant: Any, fpgapart: str) -> list[Option]:
     """Distributed arithmetic for an mvu as folded, with tiles of all tokens, of half of them, or just long enough."""
     tokens, pe, simd = (inst.get_nodeattr(name) for name in ("tokens", "PE", "SIMD"))
-    bias_bits = requant.get_nodeattr("bias_bits")
-    # offset * M: an offset is a sum divided by the largest activation
+    bias = {name: requant.get_nodeattr(name) for name in ("bias_bits", "bias_varies", "drop_bits")}
+    # offset * M, which has all low bits: an offset is a sum divided by the largest activation
     offset_bits = inst.get_nodeattr("acc_bits") - inst.get_nodeattr("a_bits") + 1 + MULT_BITS
     inst.set_nodeattr("da", 1)
     inst.set_nodeattr("dsp_rows", 0)
-    requant.set_nodeattr("bias_bits", max(bias_bits, offset_bits))
+    requant.set_nodeattr("drop_bits", 0)
+    for name in ("bias_bits", "bias_varies"):
+        requant.set_nodeattr(name, max(bias["bias_bits"] + bias["drop_bits"], offset_bits))
     options = []
     shortest = da_beats(1, simd, 2)  # tokens that hide the loading of the next tables, where there are two banks
     for tile in sorted({tokens, math.ceil(tokens / 2), min(tokens, shortest)} - {1}) if simd > 1 else ():
@@ -184,7 +186,8 @@ def da_options(inst: Any, requant: Any, fpgapart: str) -> list[Option]:
         options.append(Option(pe, simd, 0, inst.get_exp_cycles(), pair_cost(inst, requant, fpgapart), tile, 1))
     inst.set_nodeattr("da", 0)
     inst.set_nodeattr("tile", 1)
-    requant.set_nodeattr("bias_bits", bias_bits)
+    for name, value in bias.items():
+        requant.set_nodeattr(name, value)
     return options
 
 

@@ -18,7 +18,7 @@ from finn.custom_op.fpgadataflow import register_custom_op
 from finn.custom_op.fpgadataflow.hwcustomop import HWCustomOp
 from finn.custom_op.fpgadataflow.rtl import register_custom_op as register_rtl_op
 from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
-from onnx import GraphProto
+from onnx import AttributeProto, GraphProto
 from qonnx.core.datatype import BaseDataType, DataType
 from qonnx.core.modelwrapper import ModelWrapper
 
@@ -131,7 +131,10 @@ class VitrailOp(HWCustomOp):
         return {**super().get_nodeattr_types(), "unit": ("s", False, ""), **self.attributes}
 
     def get(self, name: str) -> Any:
-        """Attribute of the node."""
+        """Attribute of the node. Integers without get_nodeattr's checks, which a search would spend its time with."""
+        for item in self.onnx_node.attribute:
+            if item.name == name and item.type == AttributeProto.INT:
+                return item.i
         return self.get_nodeattr(name)
 
     # What a subclass says.

@@ -39,6 +39,8 @@ class VitrailRequant(VitrailOp):
         "acc_bits": ("i", True, 32),
         "acc_signed": ("i", False, 1),
         "bias_bits": ("i", False, 32),
+        # Low zeros that all B have, at most shift - 1: the words hold B without them, bias_bits wide
+        "drop_bits": ("i", False, 0),
         "shift": ("i", True, 1),
         "out_bits": ("i", True, 8),
         "out_signed": ("i", False, 1),
@@ -81,17 +83,22 @@ class VitrailRequant(VitrailOp):
         return self.lane_bits + self.get("bias_bits") + MULT_BITS
 
     def finish_constants(self, model: ModelWrapper) -> None:
-        """Minimal bias width, number of parameter words (1 when all rows share one word), bits that vary in them."""
+        """Zeros and width of B, number of parameter words (1 when all rows share one word), bits that vary in them."""
         bias = self.constant(model, 2)
         mult = self.constant(model, 1)
-        self.set_nodeattr("bias_bits", max(2, signed_bits(int(bias.min()), int(bias.max()))))
+        most = min(self.get("shift") - 1, self.get("acc_bits") + MULT_BITS - 2)
+        zeros = np.bitwise_or.reduce(np.append(bias, 1 << most))  # of all B, and no more than that
+        self.set_nodeattr("drop_bits", int(zeros & -zeros).bit_length() - 1)
+        held = bias >> self.get("drop_bits")
+        self.set_nodeattr("bias_bits", max(2, signed_bits(int(held.min()), int(held.max()))))
         self.set_nodeattr("param_words", len(self._words(mult, bias)))
-        for name, values, bits in (("mult", mult, MULT_BITS), ("bias", bias, self.get("bias_bits"))):
+        for name, values, bits in (("mult", mult, MULT_BITS), ("bias", held, self.get("bias_bits"))):
             columns = np.unique((values >> np.arange(bits)[:, None]) & 1, axis=0)
             self.set_nodeattr(f"{name}_varies", int((columns != columns[:, :1]).any(axis=1).sum()))
 
     def _words(self, mult: np.ndarray, bias: np.ndarray) -> list[int]:
         channels, pe, bias_bits = self.get("channels"), self.get("PE"), self.get("bias_bits")
+        bias = bias >> self.get("drop_bits")
         check_range(f"{self.onnx_node.name} M", mult, MULT_BITS)
         check_range(f"{self.onnx_node.name} B", bias, bias_bits)
         lane = np.array(self.get("lane") or [c % pe for c in range(channels)], dtype=np.int64)
@@ -120,6 +127,7 @@ class VitrailRequant(VitrailOp):
                 "BIAS_BITS": self.get("bias_bits"),
                 "OUT_BITS": self.get("out_bits"),
                 "OUT_SIGNED": self.get("out_signed"),
+                "DROP_BITS": self.get("drop_bits"),
                 "LANE_BITS": self.lane_bits,
                 "T_MAX": tile,
                 "TARGET": "TARGET",

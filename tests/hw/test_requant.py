@@ -19,6 +19,7 @@ BASE = {
     "BIAS_BITS": 30,
     "OUT_BITS": 8,
     "OUT_SIGNED": 1,
+    "DROP_BITS": 0,
     "T_MAX": 1,
     "TARGET": 0,
 }
@@ -32,6 +33,10 @@ PARAMS = [
     BASE | {"PE": 4, "T_MAX": 9},
     BASE | {"PE": 1, "T_MAX": 3, "OUT_BITS": 2},
     BASE | {"PE": 2, "ACC_BITS": 6, "MULT_BITS": 4, "BIAS_BITS": 6, "OUT_BITS": 4},
+    BASE | {"PE": 2, "ACC_BITS": 6, "MULT_BITS": 4, "BIAS_BITS": 4, "OUT_BITS": 4, "DROP_BITS": 3},
+    BASE | {"PE": 3, "ACC_BITS": 16, "BIAS_BITS": 14, "DROP_BITS": 15, "T_MAX": 2},
+    BASE | {"PE": 2, "ACC_BITS": 22, "BIAS_BITS": 20, "DROP_BITS": 19},
+    BASE | {"PE": 1, "ACC_BITS": 4, "MULT_BITS": 3, "BIAS_BITS": 7, "OUT_BITS": 3, "DROP_BITS": 5},
 ]
 
 
@@ -42,7 +47,8 @@ def job_of(params: dict, acc, mult, bias, shift: int, tile: int, lane) -> Job:
     padded[:, :rows] = acc
     beats = padded.ravel()[grouped_index(tokens, padded.shape[1], pe, tile)].reshape(-1, pe)
     source = np.arange(rows) // pe * pe + lane
-    codes = requant(acc, mult, bias, shift, params["OUT_BITS"], bool(params["OUT_SIGNED"]), lane=source)
+    whole = bias << params["DROP_BITS"]
+    codes = requant(acc, mult, whole, shift, params["OUT_BITS"], bool(params["OUT_SIGNED"]), lane=source)
     tiles = -(-tokens // tile)
     words = fields(
         (np.tile(mult, tiles), params["MULT_BITS"]),
@@ -67,7 +73,8 @@ def random_job(params: dict, rng: np.random.Generator, rows: int, tile: int, tok
     acc = rng.integers(acc_low, acc_high + 1, (tokens, rows))
     mult = rng.integers(mult_low, mult_high + 1, rows)
     bias = rng.integers(bias_low, bias_high + 1, rows)
-    shift = int(np.clip(params["ACC_BITS"] + params["MULT_BITS"] - params["OUT_BITS"] - rng.integers(0, 3), 1, 40))
+    shift = params["ACC_BITS"] + params["MULT_BITS"] - params["OUT_BITS"] - rng.integers(0, 3)
+    shift = int(np.clip(shift, params["DROP_BITS"] + 1, 40))
     return job_of(params, acc, mult, bias, shift, tile, lanes_of(rows, params["PE"], rng))
 
 
@@ -78,29 +85,21 @@ def corner_jobs(params: dict) -> list[Job]:
     rows, rng = grid.shape[1], np.random.default_rng(4)
     lane = np.zeros(rows, np.int64)
     lane[:] = np.arange(rows) % params["PE"]
-    jobs = [job_of(params, grid[:1], grid[1], grid[2], s, 1, lane) for s in (1, 2, 8, 9, 16, 17, 33, 64 - 1)]
+    drop = params["DROP_BITS"]
+    shifts = [drop + s for s in (1, 2, 8, 9, 16, 17, 33, 63) if drop + s < 64]
+    jobs = [job_of(params, grid[:1], grid[1], grid[2], s, 1, lane) for s in shifts]
     low, high = int_range(params["OUT_BITS"], bool(params["OUT_SIGNED"]))
-    for shift in (1, 2, 3):
+    for shift in (drop + 1, drop + 2, drop + 3):
         half = 1 << (shift - 1)
-        points = [
+        sums = [
             (c << shift) + half + d
             for c in (low - 2, low - 1, low, -3, -1, 0, 1, 2, high - 1, high, high + 1)
             for d in (-1, 0, 1)
         ]
-        points = [p for p in points if ends[0][0] <= p <= ends[0][1]]
-        acc = np.array(points * 3)[None, :]
-        bias = np.repeat([0, 1, -1], len(points))
-        jobs.append(
-            job_of(
-                params,
-                acc,
-                np.ones(acc.size, np.int64),
-                bias,
-                shift,
-                1,
-                lanes_of(acc.size, 1, rng) + np.arange(acc.size) % params["PE"],
-            )
-        )
+        points = np.array([(s - (b << drop), b) for s in sums for b in (0, 1, -1, s >> drop)])
+        points = points[((points >= [e[0] for e in ends[::2]]) & (points <= [e[1] for e in ends[::2]])).all(axis=1)]
+        lane = lanes_of(len(points), 1, rng) + np.arange(len(points)) % params["PE"]
+        jobs.append(job_of(params, points[None, :, 0], np.ones(len(points), np.int64), points[:, 1], shift, 1, lane))
     return jobs
 
 
@@ -122,15 +121,16 @@ def test_requant_matches_golden(params, stall):
     design.run(jobs, stall=stall, seed=6, reset_at=100, cfg_stream="s_axis", cfg_hold=False)
 
 
-def test_requant_all_codes_of_a_small_unit():
+@pytest.mark.parametrize("params", [PARAMS[8], PARAMS[9]], ids=str)
+def test_requant_all_codes_of_a_small_unit(params):
     """Every accumulator, multiplier and bias of a 6 x 4 bit unit at every shift that keeps bits."""
-    params = PARAMS[8]
     values = [
         np.arange(lo, hi + 1) for lo, hi in (int_range(params[n]) for n in ("ACC_BITS", "MULT_BITS", "BIAS_BITS"))
     ]
     grid = np.array(np.meshgrid(*values, indexing="ij")).reshape(3, -1)[:, :60000]
     lane = np.arange(grid.shape[1]) % 2
-    jobs = [job_of(params, grid[:1], grid[1], grid[2], s, 1, lane) for s in range(1, 12)]
+    shifts = range(params["DROP_BITS"] + 1, 12)
+    jobs = [job_of(params, grid[:1], grid[1], grid[2], s, 1, lane) for s in shifts]
     Design.build("requant", params=params).run(jobs)
 
 

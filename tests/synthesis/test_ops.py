@@ -157,6 +157,9 @@ def test_requant_words():
     assert words == [0x1FFFF | (30 << 17) | (1 << 22), 3 | (7 << 17)]
     shared = op("VitrailRequant", tokens=1, channels=3, acc_bits=14, bias_bits=5, shift=1, out_bits=8)
     assert len(shared._words(np.array([5]), np.array([1]))) == 1
+    keys = {"acc_bits": 14, "bias_bits": 3, "drop_bits": 2, "shift": 4, "out_bits": 8}
+    dropped = op("VitrailRequant", tokens=1, channels=2, PE=2, **keys)
+    assert dropped._words(np.array([1, 1]), np.array([-8, 4])) == [1 | (6 << 17), 1 | (1 << 17) | (1 << 20)]
     with pytest.raises(ValueError, match=r"u M: constants 65536..65536 do not fit in 17 bits \(-65536..65535\)"):
         shared._words(np.array([65536]), np.array([1]))
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // requant: scales accumulators to codes, one row (output channel) in each cycle.
-//   y = clip((acc[lane] * mult + bias + 2^(shift-1)) >>> shift)      order: tile { group { token { row of the group }}}
-//   One parameter word {lane, bias, mult} for each (tile, row), used for all tokens of the tile.
+//   y = clip((acc[lane] * mult + bias * 2^DROP_BITS + 2^(shift-1)) >>> shift)
+//   in the order tile { group { token { row of the group }}}. One parameter word {lane, bias, mult} for each (tile, row),
+//   used for all tokens of the tile. A bias of few bits after the point makes sum and shift as narrow as itself.
 // Rounding : half toward +inf: -2.5 -> -2, 2.5 -> 3
 // Latency  : 6 clk cycles, + 1 when PE > 2, + 1 when ACC_BITS > 18. Throughput: 1 row per cycle, no gap between
 //            groups, tiles or jobs. Back pressure: full.
@@ -18,6 +19,8 @@ module requant #(
     parameter int unsigned OUT_BITS = 8,
     // Codes are two's complement, otherwise unsigned
     parameter bit OUT_SIGNED = 1'b1,
+    // Low bits of the product that the bias has not and no code hangs on, less than cfg_shift
+    parameter int unsigned DROP_BITS = 0,
     // Width of the lane field, at least 1
     parameter int unsigned LANE_BITS = PE > 1 ? $clog2(PE) : 1,
     // Largest cfg_tile
@@ -29,7 +32,7 @@ module requant #(
 ) (
     input  wire logic                                     clk,
     input  wire logic                                     rst,
-    // Right shift (1..64), rows, tokens of a tile, tokens of the job (1 or more each), sampled with the first beat of
+    // Right shift (DROP_BITS + 1 .. DROP_BITS + 64), rows, tokens of a tile, tokens of the job (1 or more each), sampled with the first beat of
     // a job on s_axis
     input  wire logic [15:0]                              cfg_shift,
     input  wire logic [15:0]                              cfg_rows,
@@ -58,6 +61,9 @@ module requant #(
   if (MULT_BITS > 18 || ACC_BITS > 35) begin : gen_check_bits
     $error("requant: MULT_BITS=%0d must be at most 18 and ACC_BITS=%0d at most 35", MULT_BITS, ACC_BITS);
   end
+  if (DROP_BITS + 2 > ACC_BITS + MULT_BITS) begin : gen_check_drop
+    $error("requant: DROP_BITS=%0d leaves less than two of the product's %0d bits", DROP_BITS, ACC_BITS + MULT_BITS);
+  end
   if (LANE_BITS < 1 || 2 ** LANE_BITS < PE) begin : gen_check_lane
     $error("requant: LANE_BITS=%0d cannot count PE=%0d lanes", LANE_BITS, PE);
   end
@@ -70,7 +76,7 @@ module requant #(
   logic [15:0] token_q, tile_base_q;
   logic [T_BITS-1:0] slot_q;  // token in the tile
   wire  [15:0] rows = first_q ? cfg_rows : rows_q;
-  wire  [5:0] shift_before = 6'((first_q ? cfg_shift : shift_q) - 16'd1);
+  wire  [5:0] shift_before = 6'((first_q ? cfg_shift : shift_q) - 16'(DROP_BITS + 1));
   wire  [ROW_BITS-1:0] row_last = ROW_BITS'(rows - 16'd1);
   wire  [15:0] token_last = (first_q ? cfg_tokens : tokens_q) - 16'd1;
   wire  [T_BITS-1:0] slot_last = T_BITS'((first_q ? cfg_tile : tile_q) - 16'd1);
@@ -234,8 +240,9 @@ module requant #(
     wire unused = ^{low, high};
   end
 
-  // ---- sum, shift by (shift - 1) in two steps, saturate, round up when the last bit shifted out was set
-  localparam int unsigned SUM_BITS = (PRODUCT_BITS > BIAS_BITS ? PRODUCT_BITS : BIAS_BITS) + 1;
+  // ---- sum, shift by all but one in two steps, saturate, round up when the last bit shifted out was set
+  localparam int unsigned KEPT_BITS = PRODUCT_BITS - DROP_BITS;
+  localparam int unsigned SUM_BITS = (KEPT_BITS > BIAS_BITS ? KEPT_BITS : BIAS_BITS) + 1;
   localparam logic [OUT_BITS-1:0] TOP = OUT_SIGNED ? {1'b0, {OUT_BITS - 1{1'b1}}} : '1;
   localparam logic [OUT_BITS-1:0] BOTTOM = OUT_SIGNED ? {1'b1, {OUT_BITS - 1{1'b0}}} : '0;
   localparam int unsigned WIDE_BITS = SUM_BITS > OUT_BITS + 1 ? SUM_BITS : OUT_BITS + 2;
@@ -249,10 +256,11 @@ module requant #(
   wire negative = fine[WIDE_BITS-1];
   wire [WIDE_BITS-OUT_BITS-2:0] above = fine[WIDE_BITS-1:OUT_BITS+1];
   wire fits = OUT_SIGNED ? above == {WIDE_BITS - OUT_BITS - 1{code[OUT_BITS-1]}} : above == '0;
-  wire unused_shift = ^{sum_shift[2:0], coarse_shift[5:3]};
+  wire signed [KEPT_BITS-1:0] kept = product[PRODUCT_BITS-1:DROP_BITS];
+  wire unused_shift = ^{sum_shift[2:0], coarse_shift[5:3], product};
   always_ff @(posedge clk) begin
     if (en) begin
-      sum_q        <= SUM_BITS'(product) + SUM_BITS'($signed(bias_q[SUM_STAGE-1]));
+      sum_q        <= SUM_BITS'(kept) + SUM_BITS'($signed(bias_q[SUM_STAGE-1]));
       coarse_q     <= sum_q >>> {sum_shift[5:3], 3'b000};
       code_q       <= fits ? code : negative ? BOTTOM : TOP;
       round_q      <= fits && fine[0] && code != TOP;
@@ -265,10 +273,10 @@ module requant #(
       m_axis_tvalid && !m_axis_tready |=> m_axis_tvalid && $stable(m_axis_tdata))
   else $error("%m: beat changed while stalled");
   requant_cfg_in_range : assert property (@(posedge clk) disable iff (rst)
-      issue && first_q |-> cfg_shift >= 1 && cfg_shift <= 64 && cfg_rows >= 1 && 32'(cfg_rows) <= ROWS_MAX
+      issue && first_q |-> cfg_shift > DROP_BITS && 32'(cfg_shift) <= DROP_BITS + 64 && cfg_rows >= 1 && 32'(cfg_rows) <= ROWS_MAX
       && cfg_tile >= 1 && 32'(cfg_tile) <= T_MAX && cfg_tokens >= 1)
-  else $error("%m: cfg_shift=%0d cfg_rows=%0d cfg_tile=%0d cfg_tokens=%0d out of range (ROWS_MAX=%0d, T_MAX=%0d)",
-              cfg_shift, cfg_rows, cfg_tile, cfg_tokens, ROWS_MAX, T_MAX);
+  else $error("%m: cfg_shift=%0d cfg_rows=%0d cfg_tile=%0d cfg_tokens=%0d out of range (DROP_BITS=%0d, ROWS_MAX=%0d, T_MAX=%0d)",
+              cfg_shift, cfg_rows, cfg_tile, cfg_tokens, DROP_BITS, ROWS_MAX, T_MAX);
 `endif
 endmodule
 `default_nettype wire
