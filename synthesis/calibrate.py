@@ -3,13 +3,14 @@
 
 A seed draws an op with its attributes and constants. The op is written as a module of its own, as FINN takes it, and
 synthesized; the cells of each RTL instance inside are one sample. Every third op is kept from the fit, and the errors
-are reported on those. Samples are kept in build/calibrate by content: a run that was stopped goes on.
+are reported on those. Samples are kept in build/calibrate by content: a run that was stopped goes on. `--ops requant`
+measures and fits that op alone, after a change of its RTL; modules of other ops keep their coefficients.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,7 @@ DRAWS: dict[str, tuple[str, Draw, int]] = {
     "mvu_pairs": ("VitrailMvu", draw_mvu_pairs, 24),
 }
 FIFOS = 36
+COUNTS = {name: count for name, (_, _, count) in DRAWS.items()} | {"fifo": FIFOS}
 FIFO_NUMBERS = 13  # which random numbers the FIFOs have; each op has those of its place above
 
 
@@ -309,10 +311,9 @@ def synthesize(
     return made
 
 
-def collect(device: str, workers: int) -> list[dict[str, Any]]:
-    """Measure all draws; what is kept for the same sources is not measured again."""
-    counts = {name: count for name, (_, _, count) in DRAWS.items()} | {"fifo": FIFOS}
-    tasks = [(name, seed) for name, count in counts.items() for seed in range(count)]
+def collect(device: str, workers: int, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Measure all draws of some ops; what is kept for the same sources is not measured again."""
+    tasks = [(name, seed) for name in names for seed in range(COUNTS[name])]
 
     def work(task: tuple[str, int]) -> list[dict[str, Any]]:
         name, seed = task
@@ -350,11 +351,25 @@ def by_op(samples: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int], list[Ma
     return found
 
 
-def fit(device: str, samples: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
+def modules_of(name: str, device: str) -> set[str]:
+    """RTL modules of an op."""
+    if name == "fifo":
+        return {"fifo"}
+    return {item.module for seed in range(COUNTS[name]) for item in draw(name, seed, device)[1].structure().instances}
+
+
+def held_modules(names: Sequence[str], device: str) -> set[str]:
+    """Modules that ops which are not among these contain."""
+    return set().union(*(modules_of(name, device) for name in COUNTS if name not in names))
+
+
+def fit(
+    device: str, samples: Sequence[Mapping[str, Any]], held: Collection[str] = ()
+) -> dict[str, dict[str, dict[str, float]]]:
     """Coefficients without negative ones that make the squared relative error of the ops least.
 
     Whole ops: a flip-flop between two of its instances is Yosys' to name. What the samples leave open stays near what
-    is expected (ADDER_BITS).
+    is expected (ADDER_BITS). Modules that are `held` cost what synthesis.cost says of them, and are left out.
 
     Returns:
         module -> "lut" or "ff" -> feature -> coefficient; features that do not help are left out.
@@ -364,6 +379,8 @@ def fit(device: str, samples: Sequence[Mapping[str, Any]]) -> dict[str, dict[str
     for items in ops_found:
         row: dict[tuple[str, str], float] = {}
         for item in items:
+            if item["module"] in held:
+                continue
             for name, value in cost.features(device, str(item["module"]), item["params"]).items():
                 key = (str(item["module"]), name)
                 row[key] = row.get(key, 0.0) + value
@@ -377,6 +394,10 @@ def fit(device: str, samples: Sequence[Mapping[str, Any]]) -> dict[str, dict[str
     for figure in ("lut", "ff"):
         wanted = np.array([sum(float(item[figure]) for item in items) for items in ops_found])
         weight = 1 / np.maximum(wanted, SMALL)
+        for index, items in enumerate(ops_found):
+            known = [item for item in items if item["module"] in held]
+            costs = [cost.module_cost(device, str(item["module"]), item["params"]) for item in known]
+            wanted[index] -= sum(getattr(one, figure) for one in costs)
         counted = np.array([figure == "ff" or name not in FF_ONLY for _, name in keys])
         scaled = matrix * weight[:, None] * counted
         norms = np.maximum(np.linalg.norm(scaled, axis=0), 1e-12)
@@ -497,6 +518,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--families", nargs="+", choices=sorted(TARGETS), default=list(TARGETS), help="devices (default: all)"
     )
+    parser.add_argument("--ops", nargs="+", choices=sorted(COUNTS), default=list(COUNTS), help="ops (default: all)")
     parser.add_argument("--workers", type=int, default=2, help="syntheses at a time")
     parser.add_argument(
         "--build", type=Path, help="compare the units of this built design instead, such as build/x/board"
@@ -510,9 +532,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(markdown(str(options.build), design_errors(options.build)))
             return 0
         for device in options.families:
-            samples = collect(device, options.workers)
+            samples = collect(device, options.workers, options.ops)
             kept = [item for item in samples if held_out(item)]
-            found = fit(device, [item for item in samples if not held_out(item)])
+            held = held_modules(options.ops, device)
+            found = fit(device, [item for item in samples if not held_out(item)], held)
+            found = dict(sorted(({name: cost.coefficients(device)[name] for name in held} | found).items()))
             about = f"make calibrate; {yosys.version()}, {yosys.FLOWS[device]}"
             write_json(cost.FOLDER / f"{device}.json", {"made_by": about, "coefficients": found})
             cost.coefficients.cache_clear()

@@ -379,7 +379,7 @@ def _requant(p: Part) -> Structure:
         "bias": bias, "bias_stages": p["BIAS_VARIES"] * (2 + pick + split), "mult": p["MULT_VARIES"],
         "pairs": pe // 2 * acc, "halves": (halves - 1) * acc,
         "half": pick * halves * acc, "pick": pick, "split": split, "split_sum": split * (acc + p["MULT_BITS"]),
-        "split_drop": split * p["DROP_BITS"],
+        "split_drop": -split * p["DROP_BITS"],
         "lane": p["LANE_BITS"] * (pe > 1), "odd": pe & (pe - 1) != 0, "many": pe > 1, "rows": bits_of(p["ROWS_MAX"]),
         "tile": tiled, "tile_bits": bits_of(p["T_MAX"]) * tiled, "tile_rows": bits_of(p["ROWS_MAX"]) * tiled,
         "window": tiled * p.memory(p["LANE_BITS"] + bias + p["MULT_BITS"], 2 ** bits_of(2 * pe), 1024).lutrams,

@@ -419,9 +419,9 @@ def fifos_cost(model: ModelWrapper, inst: Any, fpgapart: str) -> Cost:
     total = Cost()
     for name, stream, depth in zip(inst.onnx_node.output, inst.streams_out(), default_depths(inst), strict=True):
         if depth:
+            waiting = {"VitrailAdd": (0, 1), "VitrailMatmul": (0,)}  # their inputs that a branch may have to wait at
             waits = depth > FIFO_BEATS and any(
-                kind(getCustomOp(reader)) == "VitrailAdd"
-                or (kind(getCustomOp(reader)) == "VitrailMatmul" and reader.input[0] == name)
+                list(reader.input).index(name) in waiting.get(kind(getCustomOp(reader)), ())
                 for reader in model.find_consumers(name)
             )
             params = {"WIDTH": stream.width, "DEPTH": depth // BRANCH_IMAGES if waits else 2}

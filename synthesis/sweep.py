@@ -309,13 +309,22 @@ def take_up(path: Path, trials: Any, hardware: Any) -> None:
     print(f"sweep: took up {counts[0]} trials and {counts[1]} outcomes of hardware from {path}")
 
 
+def pareto(pairs: Sequence[tuple[float | None, float]]) -> set[int]:
+    """Indices of (cost, gain) that no other has at most that cost and at least that gain; None is left out."""
+    known = [(index, cost, gain) for index, (cost, gain) in enumerate(pairs) if cost is not None]
+    return {
+        index
+        for index, cost, gain in known
+        if not any(c <= cost and g >= gain and (c, g) != (cost, gain) for _, c, g in known)
+    }
+
+
 def front_proposals(sweep: Sweep, trials: Any) -> dict[str, dict[str, Any]]:
     """Params of the designs, by name, that a search proposed and that are on the estimated front.
 
     The front is of estimated LUT and accuracy over everything that the first seed was tried with, as proposals have
     no other seed.
     """
-    from synthesis.reports.sweep import pareto
     from synthesis.sweep_engine import finished
 
     found = {key.partition("#"): trial for key, trial in finished(trials).items()}

@@ -15,7 +15,7 @@ from synthesis.build import write_json, write_text
 from synthesis.reports.eer import HARDWARE_SET, SETS, eer
 from synthesis.reports.report import _plot
 from synthesis.reports.survey import Row, checks, disagreements, survey_rows
-from synthesis.sweep import Sweep, front_proposals
+from synthesis.sweep import Sweep, front_proposals, pareto
 from synthesis.sweep_engine import finished, infeasible, origin
 
 TEMPLATE = Path(__file__).with_name("sweep.html.j2")
@@ -230,16 +230,6 @@ def noise(points: list[dict[str, Any]], baseline: str, comparisons: list[dict[st
             verdict: [c["point"] for c in comparisons if c["baseline"] == baseline and c["verdict"] == verdict]
             for verdict in ("above", "below", NOT_APART)
         },
-    }
-
-
-def pareto(pairs: Sequence[tuple[float | None, float]]) -> set[int]:
-    """Indices of (cost, gain) that no other has at most that cost and at least that gain; None is left out."""
-    known = [(index, cost, gain) for index, (cost, gain) in enumerate(pairs) if cost is not None]
-    return {
-        index
-        for index, cost, gain in known
-        if not any(c <= cost and g >= gain and (c, g) != (cost, gain) for _, c, g in known)
     }
 
 

@@ -71,6 +71,17 @@ def test_requant_widest_products_stay_exact():
     check(module(torch.from_numpy(acc.astype(np.float64))), requant(acc, mult, bias, 31, 16))
 
 
+def test_requant_offsets_have_eight_binary_places():
+    """Of a code; ties of the offset itself to even. Shifts below eight bound them."""
+    module = layers.Requant("e", 4, 8)
+    offset = torch.tensor([0.3, -0.001, 1 / 512, 3 / 512], dtype=torch.float64)
+    module.set_real(torch.full((4,), 2.0**-10, dtype=torch.float64), offset)
+    assert (module.shift, module.mult.tolist()) == (25, [2**15] * 4)
+    assert module.bias.tolist() == [77 * 2**17, 0, 0, 2 * 2**17]
+    module.set_real(torch.full((4,), 2.0**10, dtype=torch.float64), offset)
+    assert (module.shift, module.bias.tolist()) == (5, [10, 0, 0, 0])
+
+
 @pytest.mark.parametrize("bits", [8, 12, 16])
 @pytest.mark.parametrize("channels", [4, 64, 96])
 def test_layernorm_matches_golden(bits, channels):

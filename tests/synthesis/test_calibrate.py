@@ -31,6 +31,27 @@ def test_fit_finds_the_coefficients(fitted):
         assert estimate.ff == pytest.approx(bits + 2, rel=0.1)
 
 
+def test_held_modules_keep_their_coefficients(monkeypatch):
+    """Adders of 30 LUT and 5 a bit are known; what an op has above them is the tee's: 7 LUT and 3 an output."""
+    known = {"add": {"lut": {"one": 30.0, "out": 5.0}, "ff": {"one": 2.0, "out": 1.0}}}
+    monkeypatch.setattr(cost, "coefficients", lambda device: known)
+    ops = samples(90, lambda bits: 30 + 5 * bits)
+    for item in list(ops):
+        outputs = 2 + item["seed"] % 5
+        used = {"lut": 7 + 3 * outputs, "ff": 4, "dsp": 0, "bram": 0}
+        ops.append(calibrate.sample("add", item["seed"], "ecp5", "tee", {"OUTPUTS": outputs}, used))
+    found = calibrate.fit("ecp5", ops, {"add"})
+    assert set(found) == {"tee"}
+    assert found["tee"]["lut"]["one"] + 4 * found["tee"]["lut"]["outputs"] == pytest.approx(7 + 3 * 4, rel=0.03)
+
+
+def test_modules_that_other_ops_have():
+    """An mvu reads its weights from the same rom; nothing else has reorder."""
+    held = calibrate.held_modules(["requant"], "ecp5")
+    assert {"rom", "mvu", "reader", "fifo", "add"} <= held and not {"requant", "reorder"} & held
+    assert calibrate.held_modules(list(calibrate.COUNTS), "ecp5") == set()
+
+
 def test_errors_by_hand(fitted):
     """Half of the units are a tenth larger than before, the others a quarter: errors of 1/11 and 1/5."""
     grown = samples(18, lambda bits: (30 + 5 * bits) * (1.1 if bits % 2 else 1.25))

@@ -114,6 +114,24 @@ def test_figures_of_constants_by_hand():
     assert rom.params["DEPTH"] == 1 and unit.figures == {"MULT_VARIES": 0, "BIAS_VARIES": 0, "SHIFT": 9}
 
 
+@pytest.mark.parametrize(
+    ("bias", "shift", "drop", "bits"),
+    [
+        ([0, 96, -32], 9, 5, 3),  # 0, 3, -1
+        ([0, 1024, -512], 9, 8, 4),  # not the bit that rounds: 0, 4, -2
+        ([0, 0, 0], 9, 8, 2),
+        ([0, 0, 0], 30, 12 + 17 - 2, 2),  # two bits of the product stay
+        ([5, 96, 64], 9, 0, 8),
+        ([-64, 64, 64], 1, 0, 8),
+    ],
+)
+def test_low_zeros_of_all_biases_are_dropped(bias, shift, drop, bits):
+    sizes = {"tokens": 2, "channels": 3, "acc_bits": 12, "out_bits": 8}
+    rom, unit = constants("VitrailRequant", [[3, 5, 5], bias], shift=shift, **sizes).structure().instances
+    assert (unit.params["DROP_BITS"], unit.params["BIAS_BITS"], rom.params["WIDTH"]) == (drop, bits, 1 + bits + 17)
+    assert unit.cfg["cfg_shift"] == shift
+
+
 def test_functions_of_a_table_by_hand():
     """y = code: its bits are three bits of the upper three of four, and one that is constant for each of them."""
     table = constants("VitrailTable", [range(16)], tokens=1, channels=1, in_bits=4, out_bits=4)

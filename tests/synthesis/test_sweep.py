@@ -583,8 +583,8 @@ def test_sweep_command_bad_input_is_one_message(words, text, capsys, tmp_path, m
 
 
 def test_pareto_front_is_what_nothing_beats():
-    assert reports.pareto([(10, 1.0), (20, 2.0), (20, 1.5), (30, 2.0), (None, 9.0), (5, 0.5)]) == {0, 1, 5}
-    assert reports.pareto([(1, 1.0), (1, 1.0)]) == {0, 1}
+    assert sweeps.pareto([(10, 1.0), (20, 2.0), (20, 1.5), (30, 2.0), (None, 9.0), (5, 0.5)]) == {0, 1, 5}
+    assert sweeps.pareto([(1, 1.0), (1, 1.0)]) == {0, 1}
 
 
 def test_mean_and_error():
