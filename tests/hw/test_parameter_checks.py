@@ -15,6 +15,7 @@ REFUSED = [
     ("mvu", {"DSP_ROWS": 3, "ROWS_SP2": 2}, "DSP_ROWS=3 + ROWS_POT=0 + ROWS_SP2=2 exceed PE=4"),
     ("mvu", {"W_BITS": 19, "DSP_ROWS": 0}, "mvu_lane_planes: W_BITS=19 must be in 2..18"),
     ("requant", {"MULT_BITS": 19}, "MULT_BITS=19 must be at most 18 and ACC_BITS=18 at most 35"),
+    ("requant", {"DROP_BITS": 34}, "DROP_BITS=34 leaves less than two of the product's 35 bits"),
     ("requant", {"PE": 4, "LANE_BITS": 1}, "LANE_BITS=1 cannot count PE=4 lanes"),
     ("matmul", {"A_BITS": 19}, "A_BITS=19 and B_BITS=8 exceed the 18-bit signed multiplier"),
     ("matmul", {"C_MAX": 16, "D_MAX": 32}, "D_MAX=32 must be at least 1, D_MAX at most C_MAX"),
