@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // requant: scales accumulators to codes, one row (output channel) in each cycle.
 //   y = clip((acc[lane] * mult + bias * 2^DROP_BITS + 2^(shift-1)) >>> shift)
-//   in the order tile { group { token { row of the group }}}. One parameter word {lane, bias, mult} for each (tile, row),
-//   used for all tokens of the tile. A bias of few bits after the point makes sum and shift as narrow as itself.
+//   Order: tile { group { token { row of the group }}}. One parameter word {lane, bias, mult} for each (tile, row),
+//   used for all tokens of the tile. DROP_BITS: the bias has few bits after the point, and sum and shift are as narrow.
 // Rounding : half toward +inf: -2.5 -> -2, 2.5 -> 3
 // Latency  : 6 clk cycles, + 1 when PE > 2, + 1 when ACC_BITS > 18. Throughput: 1 row per cycle, no gap between
 //            groups, tiles or jobs. Back pressure: full.
@@ -32,8 +32,8 @@ module requant #(
 ) (
     input  wire logic                                     clk,
     input  wire logic                                     rst,
-    // Right shift (DROP_BITS + 1 .. DROP_BITS + 64), rows, tokens of a tile, tokens of the job (1 or more each), sampled with the first beat of
-    // a job on s_axis
+    // Right shift (DROP_BITS + 1 .. DROP_BITS + 64), rows, tokens of a tile, tokens of the job (1 or more each),
+    // sampled with the first beat of a job on s_axis
     input  wire logic [15:0]                              cfg_shift,
     input  wire logic [15:0]                              cfg_rows,
     input  wire logic [15:0]                              cfg_tile,
@@ -273,10 +273,10 @@ module requant #(
       m_axis_tvalid && !m_axis_tready |=> m_axis_tvalid && $stable(m_axis_tdata))
   else $error("%m: beat changed while stalled");
   requant_cfg_in_range : assert property (@(posedge clk) disable iff (rst)
-      issue && first_q |-> cfg_shift > DROP_BITS && 32'(cfg_shift) <= DROP_BITS + 64 && cfg_rows >= 1 && 32'(cfg_rows) <= ROWS_MAX
-      && cfg_tile >= 1 && 32'(cfg_tile) <= T_MAX && cfg_tokens >= 1)
-  else $error("%m: cfg_shift=%0d cfg_rows=%0d cfg_tile=%0d cfg_tokens=%0d out of range (DROP_BITS=%0d, ROWS_MAX=%0d, T_MAX=%0d)",
-              cfg_shift, cfg_rows, cfg_tile, cfg_tokens, DROP_BITS, ROWS_MAX, T_MAX);
+      issue && first_q |-> 32'(cfg_shift) > DROP_BITS && 32'(cfg_shift) <= DROP_BITS + 64 && cfg_rows >= 1
+      && 32'(cfg_rows) <= ROWS_MAX && cfg_tile >= 1 && 32'(cfg_tile) <= T_MAX && cfg_tokens >= 1)
+  else $error("%m: cfg_shift=%0d cfg_rows=%0d cfg_tile=%0d cfg_tokens=%0d out of range, see DROP_BITS, ROWS_MAX, T_MAX",
+              cfg_shift, cfg_rows, cfg_tile, cfg_tokens);
 `endif
 endmodule
 `default_nettype wire
