@@ -118,15 +118,15 @@ def test_points_of_the_shipped_sweep():
     path = ROOT / "docs" / "results" / "sweep_vit_mini.json"
     assert path in files and explore.sweep_files("deit_s") == []
     found = explore.measured_points(RECIPE, [path])
-    assert (round(found[4, 8, "sp2", 2].top1, 2), found[4, 8, "sp2", 2].seeds) == (90.70, 3)
-    assert round(found[2, 8, "fixed", 0].top1, 2) == 89.31 and found[2, 8, "fixed", 0].source == str(
+    assert (round(found[4, 8, "sp2", 2].top1, 2), found[4, 8, "sp2", 2].seeds) == (90.65, 3)
+    assert round(found[2, 8, "fixed", 0].top1, 2) == 89.23 and found[2, 8, "fixed", 0].source == str(
         path.relative_to(ROOT)
     )
     assert {key for key in found if key[1] < 8} == {(4, 6, "sp2", 2), (4, 4, "sp2", 2), (4, 4, "fixed", 0)}
     all_layers = explore.measured_points(load_recipe("all"), [path])
-    assert round(all_layers[4, 8, "sp2", 2].top1, 2) == 90.64 and (4, 8, "sp2", 1) not in all_layers
+    assert round(all_layers[4, 8, "sp2", 2].top1, 2) == 90.68 and (4, 8, "sp2", 1) not in all_layers
     calibrated = explore.measured_points(load_recipe("ptq4vit"), [path])
-    assert {key: round(m.top1, 2) for key, m in calibrated.items()} == {(4, 4, "fixed", 0): 89.82}
+    assert {key: round(m.top1, 2) for key, m in calibrated.items()} == {(4, 4, "fixed", 0): 89.80}
     assert explore.measured_points(replace(RECIPE, residual_bits=14), [path]) == {}
 
 
