@@ -22,6 +22,7 @@ from qonnx.custom_op.registry import getCustomOp
 from scipy.optimize import nnls
 from tqdm import tqdm
 
+from quant.layers import BIAS_FRACTION
 from quant.schemes import FIXED, POT, SP2, magnitudes
 from sim.toolchain import ROOT, content_hash
 from synthesis import cost
@@ -112,7 +113,8 @@ def draw_requant(rng: Rng, target: int) -> tuple[dict[str, Any], list[np.ndarray
     size = 1 if pe == 1 and rng.random() < 0.5 else channels  # one word for all: behind a matmul
     mult = rng.integers(2**14, 2**16, size) * rng.choice([1, 1, 1, -1], size)
     largest = 2 ** (acc_bits + int(rng.integers(11, 17)))
-    step = _pick(rng, 1, 2 ** max(0, shift - 8), 2 ** max(0, shift - 8))  # with the offset of tables, or as trained
+    trained = 2 ** max(0, shift - BIAS_FRACTION)
+    step = _pick(rng, 1, trained, trained)  # 1: with the offset of tables
     bias = rng.integers(-largest, largest, size) // step * step
     lane = rng.permuted(np.tile(np.arange(pe), (channels // pe, 1)), axis=1).reshape(-1)
     attributes = {
@@ -376,14 +378,17 @@ def fit(
     """
     ops_found = list(by_op(samples).values())
     rows: list[dict[tuple[str, str], float]] = []
+    known: list[cost.Cost] = []
     for items in ops_found:
         row: dict[tuple[str, str], float] = {}
+        known.append(cost.Cost())
         for item in items:
-            if item["module"] in held:
+            module, params = str(item["module"]), item["params"]
+            if module in held:
+                known[-1] += cost.module_cost(device, module, params)
                 continue
-            for name, value in cost.features(device, str(item["module"]), item["params"]).items():
-                key = (str(item["module"]), name)
-                row[key] = row.get(key, 0.0) + value
+            for name, value in cost.features(device, module, params).items():
+                row[module, name] = row.get((module, name), 0.0) + value
         rows.append(row)
     keys = sorted({key for row in rows for key in row})
     matrix = np.array([[row.get(key, 0.0) for key in keys] for row in rows])
@@ -394,10 +399,7 @@ def fit(
     for figure in ("lut", "ff"):
         wanted = np.array([sum(float(item[figure]) for item in items) for items in ops_found])
         weight = 1 / np.maximum(wanted, SMALL)
-        for index, items in enumerate(ops_found):
-            known = [item for item in items if item["module"] in held]
-            costs = [cost.module_cost(device, str(item["module"]), item["params"]) for item in known]
-            wanted[index] -= sum(getattr(one, figure) for one in costs)
+        wanted -= [getattr(one, figure) for one in known]
         counted = np.array([figure == "ff" or name not in FF_ONLY for _, name in keys])
         scaled = matrix * weight[:, None] * counted
         norms = np.maximum(np.linalg.norm(scaled, axis=0), 1e-12)

@@ -33,8 +33,9 @@ ops = load_finn()
 RESOURCES = ("lut", "dsp", "bram")
 # Attributes of an mvu that a folding sets
 MVU_FOLDING = ("PE", "SIMD", "tile", "dsp_rows", "da")
-# Attributes of the requant behind it that follow
-PAIRED = ("PE", "tile", "bias_bits", "bias_varies", "drop_bits")
+# Attributes of the requant behind it that follow: from PE and tile, and from the offset of distributed arithmetic
+BIAS = ("bias_bits", "bias_varies", "drop_bits")
+PAIRED = ("PE", "tile", *BIAS)
 # Prices in LUTs of a multiplier block and of a block RAM that the search tries.
 PRICES = (0, 5, 10, 20, 40, 60, 80, 100, 120, 160, 200, 300, 500, 1000)
 # Image times below the first one that fits which the search tries, too
@@ -44,6 +45,8 @@ RESOURCE_NAMES = {"lut": "LUT", "dsp": "DSP", "bram": "block RAM (18 kbit)"}
 # have more than two inside, and sizing should see the image time of the slowest unit.
 BRANCH_IMAGES = 4
 FIFO_BEATS = 32
+# Inputs that a branch may have to wait at (fifos_cost)
+WAITING = {"VitrailAdd": (0, 1), "VitrailMatmul": (0,)}
 
 
 @dataclass
@@ -171,7 +174,7 @@ def mvu_options(inst: Any, requant: Any, fpgapart: str, lanes: str = "all") -> l
 def da_options(inst: Any, requant: Any, fpgapart: str) -> list[Option]:
     """Distributed arithmetic for an mvu as folded, with tiles of all tokens, of half of them, or just long enough."""
     tokens, pe, simd = (inst.get_nodeattr(name) for name in ("tokens", "PE", "SIMD"))
-    bias = {name: requant.get_nodeattr(name) for name in ("bias_bits", "bias_varies", "drop_bits")}
+    bias = {name: requant.get_nodeattr(name) for name in BIAS}
     # offset * M, which has all low bits: an offset is a sum divided by the largest activation
     offset_bits = inst.get_nodeattr("acc_bits") - inst.get_nodeattr("a_bits") + 1 + MULT_BITS
     inst.set_nodeattr("da", 1)
@@ -419,9 +422,8 @@ def fifos_cost(model: ModelWrapper, inst: Any, fpgapart: str) -> Cost:
     total = Cost()
     for name, stream, depth in zip(inst.onnx_node.output, inst.streams_out(), default_depths(inst), strict=True):
         if depth:
-            waiting = {"VitrailAdd": (0, 1), "VitrailMatmul": (0,)}  # their inputs that a branch may have to wait at
             waits = depth > FIFO_BEATS and any(
-                list(reader.input).index(name) in waiting.get(kind(getCustomOp(reader)), ())
+                list(reader.input).index(name) in WAITING.get(kind(getCustomOp(reader)), ())
                 for reader in model.find_consumers(name)
             )
             params = {"WIDTH": stream.width, "DEPTH": depth // BRANCH_IMAGES if waits else 2}
