@@ -275,10 +275,10 @@ class Calibration:
                     f"{quantizer.value_bits} bits, the units take {MAX_OPERAND_BITS}"
                 )
             elif isinstance(quantizer, Noisy) and not foldable(edge):
-                source = "the GELU table" if edge.endswith(".gelu") else "a requantization with one B"
+                source = "GELU has one table" if edge.endswith(".gelu") else "the integer graph has one B there"
                 found.append(
-                    f"{edge}: noise differs between channels, its codes come from {source} for all channels; noise "
-                    "folds into the constants behind a LayerNorm only"
+                    f"{edge}: noise differs between channels, but {source} for all channels; noise folds into the "
+                    "constants behind a LayerNorm only"
                 )
         return found
 

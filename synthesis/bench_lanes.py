@@ -2,7 +2,7 @@
 """What a multiply-accumulate costs on each lane of the mvu: `make bench-lanes`.
 
 Each lane is a whole mvu of that lane (W4A8, 24-bit sums), built of the target's cells, simulated with these cells'
-models against the golden model, and synthesized with two numbers of rows. The table has the cost per MAC of both
+models against the golden model, and synthesized, with two numbers of rows. The table has the cost per MAC of both
 sizes, all included (control, accumulators, table loader, partial-sum RAM), and that of each MAC which the larger size
 has more: there the control is left out. LUTs are physical sites as synthesis/backends/yosys.py counts them; nextpnr's
 count (TRELLIS_COMB) stands beside for ECP5. Results are kept in build/bench_lanes by content:
@@ -39,7 +39,7 @@ from synthesis.cost import TARGETS
 SEED = 7
 A_BITS, W_BITS, ACC_BITS = 8, 4, 24
 SIMD = {"ecp5": 32, "xcup": 36}  # 8 and 9 quads: full trees of two and of three
-ROWS = (2, 4)
+ROWS = (4, 8)
 TILE = 256  # tokens of a tile where weights stay
 CHUNKS = 127  # of a row: up to 4,064 inputs on ECP5, 4,572 on UltraScale+
 SCHEMES = {"fixed": FIXED, "pot": POT, "sp2": SP2}
@@ -127,9 +127,9 @@ def lane_table(path: Path = FOLDER / "lanes.json") -> list[dict[str, Any]]:
 
     Returns:
         One dictionary for each lane: target ("ecp5", "xcup"), lane ("product", "lut_stream", "lut_da", "dsp_pair",
-        "dsp_sums"), scheme ("fixed", "pot", "sp2"), simd, tile (tokens that a weight stays), beats (compared with the
-        golden model), sizes: [{rows, macs, total, per_mac}], and marginal: the cost of a further MAC. total, per_mac
-        and marginal have the keys lut, lutram (part of lut), ff, dsp, alu54b, bram (18 kbit on ECP5, 36 kbit on
+        "dsp_sums"), scheme ("fixed", "pot", "sp2"), simd, tile (tokens that a weight stays), sizes: [{rows, macs,
+        beats (compared with the golden model), total, per_mac}], and marginal: the cost of a further MAC. total,
+        per_mac and marginal have the keys lut, lutram (part of lut), ff, dsp, alu54b, bram (18 kbit on ECP5, 36 kbit on
         UltraScale+) and, for ECP5, comb (nextpnr's TRELLIS_COMB).
 
     Raises:
@@ -243,17 +243,16 @@ def trellis_comb(netlist: Path, log: Path) -> int:
 
 def row_of(lane: Lane) -> dict[str, Any]:
     """Verify and measure one lane: its row of the table (see lane_table)."""
-    beats = verify(lane, ROWS[0])
     sizes: list[dict[str, Any]] = []
     for rows in ROWS:
-        macs, total = rows * SIMD[lane.target], measure(lane, rows)
+        beats, macs, total = verify(lane, rows), rows * SIMD[lane.target], measure(lane, rows)
         per_mac = {key: value / macs for key, value in total.items()}
-        sizes.append({"rows": rows, "macs": macs, "total": total, "per_mac": per_mac})
+        sizes.append({"rows": rows, "macs": macs, "beats": beats, "total": total, "per_mac": per_mac})
     small, large = sizes[0], sizes[-1]
     more = large["macs"] - small["macs"]
     marginal = {key: (large["total"][key] - small["total"][key]) / more for key in large["total"]}
     about = {"target": lane.target, "lane": lane.name, "scheme": lane.scheme, "simd": SIMD[lane.target]}
-    return about | {"tile": lane.tile, "beats": beats, "sizes": sizes, "marginal": marginal}
+    return about | {"tile": lane.tile, "sizes": sizes, "marginal": marginal}
 
 
 def finn_sources(folder: Path, out: Path) -> list[Path]:
@@ -316,7 +315,7 @@ def markdown(table: Mapping[str, Any]) -> str:
             cells += [
                 f"{row['marginal']['lut']:.1f}",
                 f"{per['comb']:.1f}" if "comb" in per else "",
-                f"{row['beats']:,}",
+                f"{size['beats']:,}",
             ]
             lines.append("| " + " | ".join(cells) + " |")
     finn = table["finn_mvu"]
@@ -352,10 +351,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def work(lane: Lane) -> dict[str, Any]:
         row = row_of(lane)
         per, more = row["sizes"][-1]["per_mac"], row["marginal"]
+        beats = sum(size["beats"] for size in row["sizes"])
         print(
             f"{lane.target}/{lane.name}/{lane.scheme}: {per['lut']:.1f} LUT ({per['lutram']:.1f} LUTRAM), "
             f"{per['ff']:.1f} FF, {per['dsp']:.2f} DSP per MAC of {ROWS[-1]} x {row['simd']}, "
-            f"{more['lut']:.1f} LUT for a further one; {row['beats']} beats equal to the golden model",
+            f"{more['lut']:.1f} LUT for a further one; {beats} beats of both sizes equal to the golden model",
             flush=True,
         )
         return row

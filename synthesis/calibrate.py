@@ -221,11 +221,11 @@ DRAWS: dict[str, tuple[str, Draw, int]] = {
     "softmax": ("VitrailSoftmax", draw_softmax, 24),
     "swu": ("VitrailSwu", draw_swu, 36),
     "embed": ("VitrailEmbed", draw_embed, 24),
-    "table": ("VitrailTable", draw_table, 24),
+    "table": ("VitrailTable", draw_table, 72),
     "add": ("VitrailAdd", draw_add, 6),
     "fork": ("VitrailFork", draw_fork, 6),
     "split": ("VitrailSplit", draw_split, 6),
-    "select": ("VitrailSelect", draw_select, 6),
+    "select": ("VitrailSelect", draw_select, 24),
     "mvu_pairs": ("VitrailMvu", draw_mvu_pairs, 24),
 }
 FIFOS = 36

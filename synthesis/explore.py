@@ -156,6 +156,9 @@ def with_variant(model: ModelWrapper, variant: Variant, recipe: Recipe, own_bits
     """A copy of a lowered graph with the variant's weight bits in its blocks and its schemes in the mixed layers.
 
     A variant of the model's own weight bits (own_bits) keeps those of each layer, which may differ.
+
+    Raises:
+        ValueError: rows of a mixed layer are no multiple of the recipe's row_group.
     """
     copy = ModelWrapper(model.model, make_deepcopy=True)
     for node in copy.graph.node:
@@ -164,7 +167,11 @@ def with_variant(model: ModelWrapper, variant: Variant, recipe: Recipe, own_bits
             continue
         rows, group = inst.get_nodeattr("rows"), recipe.row_group
         schemes = [FIXED] * rows
-        if variant.shift_add_rows and mixed(node.name, recipe.mixed_layers) and rows % group == 0:
+        if variant.shift_add_rows and mixed(node.name, recipe.mixed_layers):
+            if rows % group:
+                raise ValueError(
+                    f"explore: {node.name} has {rows} rows, expected a multiple of row_group={group} of its recipe"
+                )
             kinds = [FIXED] * (group - variant.shift_add_rows) + [scheme_id(variant.scheme)] * variant.shift_add_rows
             schemes = kinds * (rows // group)
         old, old_bits = inst.schemes().tolist(), inst.get_nodeattr("w_bits")

@@ -81,7 +81,10 @@ class Sweep:
         return bits | self.recipes[match["recipe"]]
 
     def origin(self) -> dict[str, dict[str, Any]]:
-        """What outcomes follow from, by the part it belongs to: sweep, network, board, base recipes, choices."""
+        """What outcomes follow from, by the part it belongs to: sweep, network, board, base recipes, choices.
+
+        Without the board's LUT limit: at a fixed frame rate it moves no folding, it only says which one is too large.
+        """
         source = CHECKPOINT_DIR / f"{self.backbone}_float.safetensors"
         keys = ("board", "images_per_second", "train_images", "epochs", "warmup_steps")
         board = load_board(self.board)
@@ -89,7 +92,7 @@ class Sweep:
             "sweep": {key: getattr(self, key) for key in keys},
             f"backbone {self.backbone}": asdict(backbone_dims(self.backbone, self.name))
             | {"float_sha256": hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else None},
-            f"board {self.board}": {key: board[key] for key in sorted(BOARD_KEYS)},
+            f"board {self.board}": {key: board[key] for key in sorted(BOARD_KEYS - {"fold_lut_limit"})},
         }
         parts |= {f"recipe {base}": network_keys(load_recipe(base)) for base in self.space["base"]}
         return parts | {f"choices of {name}": choices for name, choices in self.recipes.items()}

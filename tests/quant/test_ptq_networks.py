@@ -203,7 +203,7 @@ def test_noise_costs_no_hardware():
     [
         ("ptq", "attn.scores and mlp.fc1 are not rounded, but softmax and GELU look codes up in tables"),
         ("apqvit", "its steps are powers of two"),
-        ("noisyquant", "noise differs between channels, its codes come from "),
+        ("noisyquant", "noise differs between channels, but "),
     ],
 )
 def test_published_forms_are_evaluated_and_refused_as_integers(method, reason):

@@ -13,8 +13,9 @@ COSTS = {"lut": 10, "lutram": 2, "ff": 7, "dsp": 1, "alu54b": 0, "bram": 0.5}
 
 
 def table() -> dict:
-    size = {"rows": 2, "macs": 8, "total": COSTS, "per_mac": {key: value / 8 for key, value in COSTS.items()}}
-    row = {"target": "xcup", "lane": "lut_da", "scheme": "pot", "simd": 4, "tile": 9, "beats": 1234, "sizes": [size]}
+    per_mac = {key: value / 8 for key, value in COSTS.items()}
+    size = {"rows": 2, "macs": 8, "beats": 1234, "total": COSTS, "per_mac": per_mac}
+    row = {"target": "xcup", "lane": "lut_da", "scheme": "pot", "simd": 4, "tile": 9, "sizes": [size]}
     return {"lanes": [row | {"marginal": size["per_mac"]}], "finn_mvu": {"reason": "absent"}}
 
 

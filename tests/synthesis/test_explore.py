@@ -71,6 +71,11 @@ def test_variant_changes_mlp_rows_only(tiny_dataflow):
     assert {node.name: getCustomOp(node).schemes().tolist() for node in mvus(tiny_dataflow)} == before
 
 
+def test_rows_that_do_not_divide_into_groups_are_refused(tiny_dataflow):
+    with pytest.raises(ValueError, match=r"has \d+ rows, expected a multiple of row_group=7 of"):
+        explore.with_variant(tiny_dataflow, Variant(4, 8, "sp2", 1), replace(RECIPE, row_group=7), 4)
+
+
 def test_best_design_comes_first(designs):
     orders = [design.order() for design in designs]
     assert orders == sorted(orders)

@@ -752,6 +752,7 @@ def test_sweep_published_trials_make_a_report(capsys, tmp_path, monkeypatch):
     assert all(point["resources"]["lut"] and point["throughput"]["cycles_per_image"] for point in found["points"])
     kept = json.loads((tmp_path / "sweep" / "vit_mini" / "trials.json").read_text())
     assert kept == json.loads(published.read_text())
+    assert kept["origin"] == load_sweep("vit_mini").origin()  # so it can be gone on with
     groups = {(c["baseline"], c["point"]): c["verdict"] for c in found["comparisons"]}
     for name in ("w4a4_liu", "w4a4_ptq4vit", "w4a4_apqvit"):
         assert groups["w4a8_fixed", name] == "below"
