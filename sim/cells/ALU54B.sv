@@ -4,6 +4,9 @@
 //   00 zero, 01 MA. MA and MB are extended by their sign when SIGNEDIA, SIGNEDIB say so.
 // Source: these opcodes stand in netlists that the vendor's tools wrote for sums of products (public repositories).
 //   Other operations, registers, cascades, patterns and flags are not modelled and stop elaboration or simulation.
+// Ports and parameters are those of Yosys' declaration, without the ports CE*, CLK*, RST*, CFB*, CIN*, CO*, EQ*, OVER,
+//   UNDER, OVERUNDER, SIGNEDR and the parameters REG_*_CE, REG_*_RST, FORCE_ZERO_BARREL_SHIFT, MASK01, *PAT.
+// Not verified: Yosys has no simulation model of the cell.
 `default_nettype none
 module ALU54B #(
     parameter REG_INPUTC0_CLK = "NONE",

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // DP16KD: simulation model of the ECP5 block RAM, 1,024 words of 18 bits with two ports.
 // A port is 1, 2, 4, 9 or 18 bits wide, or 36: then A writes and B reads, both halves of the data pins together.
-//   address: bits 13..4 the word, 13..5 the pair of words at 36; below 18, bit 3 picks the 9-bit byte and the lower ones
-//   the part of it (widths 1, 2, 4 use eight of its nine bits). From 18 on the lowest bits of the address enable bytes.
+//   address: bits 13..4 the word, 13..5 the pair of words at 36; below 18, bit 3 picks the 9-bit byte and the lower
+//   ones the part of it (widths 1, 2, 4 use eight of its nine bits). From 18 on the lowest bits of the address enable
+//   bytes.
 //   WRITEMODE: what the port reads while it writes: NORMAL the output stays, WRITETHROUGH the new word,
 //   READBEFOREWRITE the old word.
 //   RST clears the output (not the memory), whatever CE says; a synchronous RST also keeps the port from writing.
 //   REGMODE OUTREG: a second output register, enabled by OCE.
-// INITVAL_xx: 16 words of 18 bits, 20 bits apart. A port that reads a word while the other one writes it sees the old word.
+// INITVAL_xx: 16 words of 18 bits, 20 bits apart. A port that reads a word while the other one writes it sees the old
+//   word.
+// Ports and parameters are those of Yosys' declaration, without the parameters that invert a pin of address, data or
+//   chip select (<pin>MUX).
 // Source: Lattice FPGA-TN-02204 (ECP5 memory usage), Yosys' mapping of memories.
+// Not verified: Yosys has no simulation model of the cell.
 `default_nettype none
 module DP16KD #(
     parameter DATA_WIDTH_A = 18,

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // DSP48E2: simulation model of the UltraScale+ cell: pre-adder, 27 x 18 multiplier, sum of four terms in 48 bits.
-// Written from the vendor's manuals (UG579, UG974); ports and parameters as in Yosys' declaration. What our wrappers do
-// not use stops the elaboration (or, where an input chooses it, the simulation): A and B cascades, SIMD, logic modes,
-// carries, shifted cascade, pattern detection, the squarer, inverted pins.
+// Written from the vendor's manuals (UG579, UG974). Ports and parameters are those of Yosys' declaration, without the
+// ports ACIN, BCIN, ACOUT, BCOUT, MULTSIGNIN, MULTSIGNOUT, CARRYCASCIN, CARRYCASCOUT, CARRYOUT, OVERFLOW, UNDERFLOW,
+// PATTERNDETECT, PATTERNBDETECT, XOROUT and the parameters IS_*_INVERTED, AUTORESET_*, SEL_*, MASK, PATTERN,
+// USE_WIDEXOR, XORSIMD. What else our wrappers do not use stops the elaboration (or, where an input chooses it, the
+// simulation): A and B cascades, SIMD, logic modes, carries, shifted cascade, pattern detection, the squarer.
+// Equal to Yosys' DSP48E1 in what both have (tests/sim/test_cells.py).
+// Not verified beyond that, as Yosys has no simulation model of the cell: factors above 25 bits, W and Z both P,
+// INMODE[0] and [4] without A and B registers (here they read the first register all the same).
 //   AREG, BREG 2: both registers; 1: the second one (CEA2, CEB2).
 //   INMODE: [0] A1 instead of A2, [1] A is 0, [2] D counts, [3] D - A, [4] B1 instead of B2.
 //   OPMODE: [8:7] W = 0, P, RND, C; [6:4] Z = 0, PCIN, P, C; [3:0] 0101 the product, 0000 zero (as after power-up).
@@ -58,8 +63,10 @@ module DSP48E2 #(
     if (ALUMODEREG != 0 || INMODEREG != 0 || CARRYINREG != 0 || CARRYINSELREG != 0) begin : gen_check_controls
         $error("DSP48E2: registers of ALUMODE, INMODE and the carry are not modelled");
     end
-    if (AREG > 2 || BREG > 2 || (AREG != ACASCREG && AREG != 2) || (BREG != BCASCREG && BREG != 2)) begin : gen_check_reg
-        $error("DSP48E2: AREG=%0d, ACASCREG=%0d, BREG=%0d, BCASCREG=%0d do not go together", AREG, ACASCREG, BREG, BCASCREG);
+    if (AREG > 2 || BREG > 2 || (AREG != ACASCREG && AREG != 2) || (BREG != BCASCREG && BREG != 2))
+    begin : gen_check_reg
+        $error("DSP48E2: AREG=%0d, ACASCREG=%0d, BREG=%0d, BCASCREG=%0d do not go together",
+            AREG, ACASCREG, BREG, BCASCREG);
     end
 
     logic [29:0] a1_q, a2_q;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // EHXPLLL: stand-in of the ECP5 PLL for simulation: the input clock goes through, LOCK is high; no frequencies.
+// Not verified: Yosys has no simulation model of the cell.
 `default_nettype none
 module EHXPLLL #(
     parameter CLKI_DIV = 1,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// LUT6_2: model of the UltraScale+ LUT with two outputs: O6 of all six inputs, O5 of I0..I4 from the lower half of INIT.
+// LUT6_2: model of the UltraScale+ LUT with two outputs: O6 of all six inputs, O5 of I0..I4 from the lower half of
+// INIT.
 `default_nettype none
 module LUT6_2 #(
     parameter [63:0] INIT = 64'd0

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // MULT18X18D: simulation model of the ECP5 multiplier: 18 x 18 bits, each factor signed or unsigned, optional registers
-// behind the factors (REG_INPUTA, REG_INPUTB), inside (REG_PIPELINE) and behind the product (REG_OUTPUT), each with one of
-// four clocks, enables and synchronous resets. Reset wins over enable.
+// behind the factors (REG_INPUTA, REG_INPUTB), inside (REG_PIPELINE) and behind the product (REG_OUTPUT), each with one
+// of four clocks, enables and synchronous resets. Reset wins over enable.
+// Not verified: Yosys has no simulation model of the cell.
 `default_nettype none
 module MULT18X18D #(
     parameter REG_INPUTA_CLK = "NONE",

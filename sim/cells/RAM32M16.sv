@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // RAM32M16: model of the UltraScale+ LUT RAM: eight ports of 32 x 2 bits, read at once; all are written at ADDRH.
+// Words are random until they are written. Left out of Yosys' declaration: the parameters INIT_* and IS_WCLK_INVERTED.
 `default_nettype none
 module RAM32M16 (
     output wire logic [1:0] DOA, DOB, DOC, DOD, DOE, DOF, DOG, DOH,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // TRELLIS_IO: simulation model of the ECP5 pad as an input or an output (both directions at once are not modelled).
+// An output drives whatever T says.
 `default_nettype none
 module TRELLIS_IO #(
     parameter DIR = "INPUT"
