@@ -59,7 +59,8 @@ class Recipe:
         first_layer_weight_bits: Weight bits of the patch embedding.
         last_layer_weight_bits: Weight bits of the head.
         logits_bits: Width of the logits.
-        calibration_images: Training images from which the activation scales come.
+        calibration_images: Training images from which the activation scales come. Without training they are the
+            start: candidates are compared on the first 128 of the images, apqvit's blocks on 96 (models/ptq.py).
         scale_search_steps: Scales tried for each weight row and each edge, least squared error wins; 1 takes the
             largest magnitude instead. Training starts from them.
         epochs: Passes over the training images; 0 leaves the calibrated network as it is.

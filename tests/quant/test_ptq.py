@@ -164,6 +164,8 @@ def test_losses_by_hand():
         assert float(keep_largest(errors, 0.5)) == 7.0 and float(keep_largest(errors, 1.0)) == 10.0
         np.testing.assert_array_equal(np.asarray(errors), [[4.0, 1.0], [2.0, 3.0]])
     assert nuclear_norm(np.diag([3.0, -4.0])) == pytest.approx(7.0)
+    assert nuclear_norm(np.array([[1.0, 2.0], [2.0, 1.0]])) == pytest.approx(3.0 + 1.0)
+    assert nuclear_norm(np.array([[3.0, 3.0], [4.0, 4.0]])) == pytest.approx(5.0 * 2.0**0.5)
 
 
 def test_assign_bits_is_the_best_of_all():
