@@ -54,7 +54,7 @@ from sim.golden.softmax import MAX_FRACTION_BITS
 FACTORS = tuple(np.geomspace(0.5, 1.25, 16).tolist())  # candidates of a scale over the plain one
 ROUNDS = 2  # over the scales of a product, or of a block
 PRODUCT_IMAGES, BLOCK_IMAGES = 128, 96  # candidates are compared on the first images; starting scales come from all
-KEPT_SHARE = 0.5  # of the terms of a block's error; in vit_mini the smaller half sums to 2e-6 of it
+KEPT_SHARE = 0.5  # of the terms of a block's error, the largest
 RANKING_WEIGHT = 0.1
 AMPLITUDES = (0.25, 0.5, 0.75, 1.0)  # of noise, over half a step
 FREE_SHIFTS = 10  # twin ranges of the published form: largest shift
