@@ -168,19 +168,21 @@ def write_atomic(path: Path, payload: bytes) -> None:
 
 
 def _check_shapes(path: Path, tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise at the first tensor that is missing, too many, or of another shape."""
+    if fault := shape_fault(tensors, shapes):
+        raise ValueError(f"checkpoint {path}: {fault}")
+
+
+def shape_fault(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """The first tensor that is missing, of another shape, or too many, in words; empty if there is none."""
     for name, shape in shapes.items():
         if name not in tensors:
-            raise ValueError(f"checkpoint {path}: tensor {name!r} is missing, expected shape {tuple(shape)}")
+            return f"tensor {name!r} is missing, expected shape {tuple(shape)}"
         if tuple(tensors[name].shape) != tuple(shape):
-            raise ValueError(
-                f"checkpoint {path}: tensor {name!r} has shape {tuple(tensors[name].shape)}, expected {tuple(shape)}"
-            )
+            return f"tensor {name!r} has shape {tuple(tensors[name].shape)}, expected {tuple(shape)}"
     for name in tensors:
         if name not in shapes:
-            raise ValueError(
-                f"checkpoint {path}: tensor {name!r} is not part of the network; expected {len(shapes)} tensors"
-            )
+            return f"tensor {name!r} is not part of the network; expected {len(shapes)} tensors"
+    return ""
 
 
 def _difference(found: ViTDims, expected: ViTDims) -> str:

@@ -275,10 +275,9 @@ class Calibration:
                     f"{quantizer.value_bits} bits, the units take {MAX_OPERAND_BITS}"
                 )
             elif isinstance(quantizer, Noisy) and not foldable(edge):
-                source = "GELU has one table" if edge.endswith(".gelu") else "the integer graph has one B there"
                 found.append(
-                    f"{edge}: noise differs between channels, but {source} for all channels; noise folds into the "
-                    "constants behind a LayerNorm only"
+                    f"{edge}: noise differs between channels, but GELU has one table for all channels; noise folds "
+                    "into B behind a LayerNorm and behind the product with the probabilities"
                 )
         return found
 
@@ -303,7 +302,9 @@ class Calibration:
             for name, width in self.layer_bits.items()
             if name.startswith("blocks.") and width != self.bits.weight
         }
-        formats = Formats(weights, probabilities, shifts)
+        mixed = (f"{block}.attn.mix" for block in self.blocks)
+        offsets = tuple(edge.removesuffix(".attn.mix") for edge in mixed if isinstance(quantizers[edge], Noisy))
+        formats = Formats(weights, probabilities, shifts, offsets)
         network = QuantViT.from_float(self.tensors, self.dims, self.bits, self.recipe, self.all_images, 1, formats)
         scales = dict(zip(network.scale_names, network.log_scales.tolist(), strict=True))
         with torch.no_grad():
@@ -316,9 +317,13 @@ class Calibration:
                 if edge in scales:
                     scales[edge] = math.log(inner.scale)
                 if isinstance(quantizer, Noisy):
-                    network.norms()[edge].beta.add_(quantizer.noise)
-                    follower = FOLLOWER[edge.rpartition(".")[2]]
-                    name = f"{edge.rpartition('.')[0]}.{follower}".lstrip(".")
+                    parent, _, kind = edge.rpartition(".")
+                    if kind == "mix":
+                        offset = network.mix_offsets[parent.removesuffix(".attn")]
+                        offset.copy_(quantizer.noise.view_as(offset))
+                    else:
+                        network.norms()[edge].beta.add_(quantizer.noise)
+                    name = f"{parent}.{FOLLOWER[kind]}".lstrip(".")
                     weight = self.fake.tensors[f"{name}.weight"]
                     network.linears()[name].bias.sub_(weight @ quantizer.noise)
             network.log_scales.copy_(torch.tensor([scales[name] for name in network.scale_names]))
@@ -326,11 +331,11 @@ class Calibration:
         return network
 
 
-FOLLOWER = {"norm1": "attn.qkv", "norm2": "mlp.fc1", "norm": "head"}  # what reads the edge behind a LayerNorm
+FOLLOWER = {"norm1": "attn.qkv", "mix": "proj", "norm2": "mlp.fc1", "norm": "head"}  # the layer that reads an edge
 
 
 def foldable(edge: str) -> bool:
-    """True where noise before an edge goes into constants that are there anyway: behind a LayerNorm."""
+    """True where noise before an edge goes into B of the requantization that it comes from."""
     return edge.rpartition(".")[2] in FOLLOWER
 
 

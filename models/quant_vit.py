@@ -82,11 +82,13 @@ class Formats:
         weights: Linear layer, such as blocks.0.mlp.fc1 -> storage bits of a weight.
         probabilities: Block, such as blocks.0 -> out_bits, fraction_bits, twin_shift as in sim.golden.softmax.
         gelu_shift: Block -> twin_shift as in sim.golden.lookup.gelu_table; codes get that much wider.
+        mix_offsets: Blocks whose requantization behind attn.mix has a B for each head and channel, not one of 0.
     """
 
     weights: Mapping[str, int] = field(default_factory=dict)
     probabilities: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
     gelu_shift: Mapping[str, int] = field(default_factory=dict)
+    mix_offsets: tuple[str, ...] = ()
 
     @staticmethod
     def of(details: Mapping[str, Any]) -> Formats:
@@ -99,7 +101,7 @@ class Formats:
         try:
             formats = Formats(**found)
             widths = {block: (int(a), int(b), int(c)) for block, (a, b, c) in formats.probabilities.items()}
-            return Formats(dict(formats.weights), widths, dict(formats.gelu_shift))
+            return Formats(dict(formats.weights), widths, dict(formats.gelu_shift), tuple(formats.mix_offsets))
         except (TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"formats {found!r} are unusable ({error})") from None
 
@@ -111,6 +113,10 @@ class Formats:
     def gelu_bits(self, block: str, bits: BitWidths) -> int:
         """Width of the codes behind a block's GELU."""
         return bits.activation + self.gelu_shift.get(block, 0)
+
+    def mix_offset_shape(self, block: str, dims: ViTDims) -> tuple[int, ...]:
+        """Shape of B behind a block's attn.mix, whose accumulators are (B, heads, tokens, head_dim)."""
+        return (dims.num_heads, 1, dims.head_dim) if block in self.mix_offsets else (1,)
 
 
 PLAIN = Formats()
@@ -293,6 +299,7 @@ class QuantViT(ViTGraph):
 
     Attributes:
         log_scales: Natural logarithms of the real values of one code, one for each of scale_names.
+        mix_offsets: Block -> real values added to attn.mix before it is rounded, of Formats.mix_offset_shape.
     """
 
     def __init__(self, dims: ViTDims, bits: BitWidths, recipe: Recipe, formats: Formats = PLAIN) -> None:
@@ -314,6 +321,8 @@ class QuantViT(ViTGraph):
         self.scale_names = scale_names(dims)
         self.log_scales = nn.Parameter(torch.zeros(len(self.scale_names)))
         self.position = nn.Parameter(torch.zeros(dims.tokens, dims.embed_dim))
+        blocks = [f"blocks.{i}" for i in range(dims.depth)]
+        self.mix_offsets = {block: torch.zeros(formats.mix_offset_shape(block, dims)) for block in blocks}
         for name, layer in self.linears().items():
             layer.bias = nn.Parameter(torch.zeros(layer.matrix.out_features))
             top = largest(int(self.quantizer(name).scheme), self.weight_bits(name))
@@ -416,7 +425,7 @@ class QuantViT(ViTGraph):
             attn.scores.set_real((q * k * self.dims.head_dim**-0.5 / scores).reshape(1), zero)
             attn.softmax.set_real(scores)
             _, fraction_bits, _ = attn.softmax.widths
-            attn.mix.set_real((v * 2.0**-fraction_bits / mix).reshape(1), zero)
+            attn.mix.set_real((v * 2.0**-fraction_bits / mix).reshape(1), self.mix_offsets[edge].double() / mix)
             linear(f"{edge}.attn.proj", mix, residual)
             fc1, gelu = scale[f"{edge}.mlp.fc1"], scale[f"{edge}.mlp.gelu"]
             linear(f"{edge}.mlp.fc1", scale[f"{edge}.norm2"], fc1)
@@ -430,7 +439,7 @@ class QuantViT(ViTGraph):
 
         `<linear>.weight` (rows, columns), `<linear>.scheme` (rows,), `<edge>.mult` and `<edge>.bias` (channels,),
         `<edge>.shift` (), `embed.content` (tokens, channels), `<block>.attn.probabilities.table` (256,),
-        `<block>.mlp.gelu.table` (2**activation bits,); the smallest integer type that fits.
+        `<block>.mlp.gelu.table` (2**activation bits,), see constant_shapes; the smallest integer type that fits.
         """
         self.refresh()
         found: dict[str, np.ndarray] = {}
@@ -457,7 +466,7 @@ class QuantViT(ViTGraph):
         return IntegerViT(self.dims, self.bits, self.integer_constants(), self.real_scales(), self.formats)
 
 
-def constant_shapes(dims: ViTDims, bits: BitWidths) -> dict[str, tuple[int, ...]]:
+def constant_shapes(dims: ViTDims, bits: BitWidths, formats: Formats = PLAIN) -> dict[str, tuple[int, ...]]:
     """Names and shapes of what QuantViT.integer_constants returns."""
     dim, hidden = dims.embed_dim, dims.mlp_dim
     shapes: dict[str, tuple[int, ...]] = {"embed.content": (dims.tokens, dim)}
@@ -476,6 +485,7 @@ def constant_shapes(dims: ViTDims, bits: BitWidths) -> dict[str, tuple[int, ...]
         requant(f"{block}.attn.scores", 1)
         shapes[f"{block}.attn.probabilities.table"] = (256,)
         requant(f"{block}.attn.mix", 1)
+        shapes[f"{block}.attn.mix.bias"] = formats.mix_offset_shape(block, dims)
         linear(f"{block}.attn.proj", dim, dim)
         requant(f"{block}.norm2", dim)
         linear(f"{block}.mlp.fc1", dim, hidden)

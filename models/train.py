@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_atomic
+from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, shape_fault, write_atomic
 from models.data import DATA_DIR, IMAGE_SIDE
 from models.fake_quant import FakeQuantViT
 from models.names import CHECKPOINT_DIR, ModelConfig, checkpoint_folder, parse_model_name
@@ -98,7 +98,7 @@ def load_integer(
     path = checkpoint_path(config, folder)
     recipe = recipe_of(config, recipe_dir)
     bits = BitWidths.of(config.weight_bits, config.activation_bits, recipe)
-    found = load_checkpoint(path, kind="quant", dims=config.dims, shapes=constant_shapes(config.dims, bits))
+    found = load_checkpoint(path, kind="quant", dims=config.dims)
     made_with = found.details.get("recipe", {})
     if asdict(bits) != found.details.get("bits"):
         raise ValueError(f"checkpoint {path} has bit widths {found.details.get('bits')}, expected {asdict(bits)}")
@@ -113,6 +113,8 @@ def load_integer(
     constants = {name: tensor.numpy() for name, tensor in found.tensors.items()}
     try:
         formats = Formats.of(found.details)
+        if fault := shape_fault(found.tensors, constant_shapes(config.dims, bits, formats)):
+            raise ValueError(fault)
         _check_constants(constants, bits, formats)
         network = IntegerViT(config.dims, bits, constants, found.details["scales"], formats)
     except (ValueError, KeyError) as error:

@@ -98,11 +98,13 @@ class RequantFn(torch.autograd.Function):
     ) -> Tensor:
         step = 2.0**-shift  # a power of two: the products below stay exact
         scale, start = mult * step, (bias + 2.0 ** (shift - 1)) * step
+        if bias.dim() > 1:
+            start = start.expand(acc.shape[-bias.dim() :]).flatten()
         limits = int_range(out_bits, signed)
         acc = acc.contiguous()
         out = torch.empty(acc.shape)
         saturated = torch.empty(acc.shape, dtype=torch.bool)
-        for piece, codes, mask in _pieces(mult.numel(), acc, out, saturated):
+        for piece, codes, mask in _pieces(start.numel(), acc, out, saturated):
             # a copy also of float64, which backward needs as it is
             _saturate(piece.to(torch.float64, copy=True).mul_(scale).add_(start), limits, codes, mask)
         if factor is not None:
@@ -118,8 +120,11 @@ class RequantFn(torch.autograd.Function):
         for piece, grad, mask, out in _pieces(factor.numel(), acc, grads[0].contiguous(), saturated, grad_acc):
             inside = grad.masked_fill(mask, 0.0)
             torch.mul(inside, slope, out=out)
-            grad_offset += inside.sum(dim=0)
+            if offset.dim() == 1:
+                grad_offset += inside.sum(dim=0)
             grad_factor += inside.mul_(piece).sum(dim=0)
+        if offset.dim() > 1:
+            grad_offset += grads[0].masked_fill(saturated, 0.0).sum_to_size(offset.shape)
         return grad_acc, None, None, None, None, None, None, grad_factor, grad_offset
 
     @staticmethod
@@ -361,6 +366,7 @@ class Requant(nn.Module):
 
     Attributes:
         mult, bias: Integers M and B, float64 (exact below 2**53), shape (channels,), or (1,) for one of all channels.
+            Where M is one, B may have a shape that broadcasts against (B, ...), such as (heads, 1, channels).
         shift: Right shift.
         factor, offset: The real values behind them while training, otherwise None.
     """
@@ -377,7 +383,7 @@ class Requant(nn.Module):
         self.offset: Tensor | None = None
 
     def set_real(self, factor: Tensor, offset: Tensor) -> None:
-        """Take y = acc * factor + offset (in output codes), shape (channels,), and make M, B and shift of it.
+        """Take y = acc * factor + offset (in output codes), of the shapes of M and B, and make M, B and shift of it.
 
         B is the offset in steps of 2**-BIAS_FRACTION of a code. Finer ones would move only codes that are half a step
         from a tie or nearer, and would widen the parameters and sums of the hardware.
@@ -389,7 +395,7 @@ class Requant(nn.Module):
         self.set_integers(mult, bias, self.shift)
 
     def set_integers(self, mult: np.ndarray, bias: np.ndarray, shift: int) -> None:
-        """Take M, B (int64, shape (channels,)) and shift."""
+        """Take M, B (int64) and shift."""
         if np.abs(bias).max() >= FLOAT64_EXACT // 2:
             raise ValueError(f"requant[{self.edge}]: B={int(np.abs(bias).max())} is not below 2**52; calibrate again")
         self.mult = torch.from_numpy(mult.astype(np.float64))

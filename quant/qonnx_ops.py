@@ -78,7 +78,10 @@ class SlidingWindow(IntegerOp):
 
 
 class Requant(IntegerOp):
-    """Inputs acc (..., channels), mult and bias (channels,) or (1,). Attributes: shift, out_bits, signed."""
+    """Inputs acc (..., channels), mult and bias (channels,), (1,) or of a shape that broadcasts against acc.
+
+    Attributes: shift, out_bits, signed.
+    """
 
     attributes = {"shift": ("i", True, 1), "out_bits": ("i", True, 8), "signed": ("i", False, 1, {0, 1})}
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calibrated networks on the hardware: twin ranges, bits layer by layer, other scales; codes as in the golden models.
-
-NoisyQuant needs nothing of its own here: its graph is that of a plain network (tests/quant/test_ptq_networks.py).
+"""Calibrated networks on the hardware: twin ranges, bits layer by layer, other scales, a B for each channel behind the
+product with the probabilities; codes as in the golden models.
 """
 
 import numpy as np
@@ -35,7 +34,8 @@ def calibrated_network(method, weight_bits, activation_bits):
 
 
 @pytest.mark.parametrize(
-    ("method", "bits"), [("ptq4vit", (4, 8)), ("ptq4vit", (3, 4)), ("liu", (3, 5)), ("apqvit", (4, 4))]
+    ("method", "bits"),
+    [("ptq4vit", (4, 8)), ("ptq4vit", (3, 4)), ("liu", (3, 5)), ("apqvit", (4, 4)), ("noisyquant", (4, 4))],
 )
 def test_calibrated_network_on_the_hardware_matches_golden_on_every_edge(tmp_path, method, bits):
     from quant.export import export_qonnx
@@ -60,6 +60,9 @@ def test_calibrated_network_on_the_hardware_matches_golden_on_every_edge(tmp_pat
     comparison = compare_edges(found.edges, golden, rtl.order, rtl.units)
     assert comparison.first is None, comparison.first
     assert comparison.mismatches == 0 and comparison.values_compared == sum(codes.size for codes in edges.values())
+    if method == "noisyquant":
+        assert network.formats.mix_offsets == ("blocks.0",)
+        assert len(np.unique(network.blocks[0].attn.mix.bias.numpy())) > 1
     if method == "ptq4vit":
         block = "blocks.0"
         out_bits, _, shift = network.formats.probabilities[block]

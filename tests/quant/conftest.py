@@ -19,9 +19,8 @@ def _forward(constants, dims, bits, image, probability_widths=None):
     """The integer graph of the design, written with golden models only."""
 
     def rescale(x, edge, out_bits):
-        return requant(
-            x, constants[f"{edge}.mult"], constants[f"{edge}.bias"], int(constants[f"{edge}.shift"]), out_bits
-        )
+        mult, bias, shift = (constants[f"{edge}.{name}"] for name in ("mult", "bias", "shift"))
+        return requant(x, mult, bias.reshape(-1), int(shift), out_bits)  # heads beside each other, if it has any
 
     def linear(x, name, out_bits, edge=None):
         return rescale(mvu(x, constants[f"{name}.weight"].astype(np.int64)), edge or name, out_bits)

@@ -53,6 +53,17 @@ def test_requant_matches_golden(out_bits):
     check(module(as_float(acc)), requant(acc, mult, bias, shift, out_bits))
 
 
+def test_requant_with_an_offset_for_each_head_and_channel_matches_golden():
+    rng = np.random.default_rng(SEED)
+    acc = codes(rng, 20, (3, 2, 5, 4))  # images, heads, tokens, channels of a head
+    mult, bias = np.array([40000]), rng.integers(-(2**26), 2**26, (2, 1, 4))
+    module = layers.Requant("e", 1, 8)
+    module.set_integers(mult, bias, 27)
+    beside = np.moveaxis(acc, 1, 2).reshape(3, 5, 8)
+    want = requant(beside, mult, bias.reshape(-1), 27, 8).reshape(3, 5, 2, 4)
+    check(module(as_float(acc)), np.moveaxis(want, 2, 1))
+
+
 def test_requant_every_tie_goes_up():
     acc = np.arange(-(2**10), 2**10).reshape(-1, 1)
     for shift in (1, 3):
@@ -182,6 +193,25 @@ def test_requant_gradient_stops_where_codes_saturate():
     module(acc).sum().backward()
     assert acc.grad.tolist() == [[0.0, pytest.approx(0.1), 0.0]]
     assert factor.grad.tolist() == [0.0, 10.0, 0.0] and offset.grad.tolist() == [0.0, 1.0, 0.0]
+
+
+def test_requant_gradient_of_an_offset_for_each_head_and_channel():
+    """That of one for each value, added up where it is used more than once; saturated values give none."""
+    generator = torch.Generator().manual_seed(SEED)
+    acc = torch.randint(-400, 400, (3, 2, 5, 4), generator=generator).float().requires_grad_()
+    offset = torch.randn(2, 1, 4, dtype=torch.float64, generator=generator).requires_grad_()
+    factor = torch.tensor([0.5], dtype=torch.float64, requires_grad=True)
+    module = layers.Requant("e", 1, 8)
+    module.set_real(factor, offset)
+    weight = torch.randn(acc.shape, generator=generator)
+    (module(acc) * weight).sum().backward()
+    rounded = torch.floor((acc.detach() * module.mult + module.bias) * 2.0**-module.shift + 0.5)
+    passed = weight * ((rounded >= -128) & (rounded <= 127))
+    assert 0 < int((passed == 0).sum()) < passed.numel()
+    torch.testing.assert_close(offset.grad, passed.sum((0, 2), dtype=torch.float64)[:, None], rtol=1e-5, atol=1e-5)
+    slope = (passed * acc.detach()).sum(dtype=torch.float64)
+    torch.testing.assert_close(factor.grad, slope[None], rtol=1e-5, atol=1e-2)
+    torch.testing.assert_close(acc.grad, passed * 0.5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

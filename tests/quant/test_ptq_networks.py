@@ -164,19 +164,21 @@ def test_methods_leave_their_mark():
         assert 2**4 / 2 <= peak * 2**fraction_bits <= 2**4
     done, _ = calibration("noisyquant", 4, 3)
     noisy = [edge for edge, quantizer in done.fake.quantizers.items() if isinstance(quantizer, Noisy)]
-    assert noisy and all(edge.rpartition(".")[2] in ("norm1", "norm2", "norm") for edge in noisy)
+    assert {edge.rpartition(".")[2] for edge in noisy} == {"norm1", "mix", "norm2", "norm"}
 
 
-def test_noise_costs_no_hardware():
-    """The same graph as without noise: only the biases behind LayerNorm and behind the layer that follows differ."""
-    noisy, plain = (calibration(method, 4, 3)[0].quantized() for method in ("noisyquant", "ptq"))
-    assert noisy.formats == plain.formats
+def test_noise_is_in_nothing_but_biases():
+    """The same graph as without noise but for B behind the product with the probabilities: one for each channel."""
+    done, _ = calibration("noisyquant", 4, 3)
+    noisy, plain = done.quantized(), calibration("ptq", 4, 3)[0].quantized()
+    mixed = tuple(block for block in done.blocks if isinstance(done.fake.quantizers[f"{block}.attn.mix"], Noisy))
+    assert mixed and noisy.formats == dataclasses.replace(plain.formats, mix_offsets=mixed)
     changed = {
         name
         for name, values in noisy.integer_constants().items()
         if not np.array_equal(values, plain.integer_constants()[name])
     }
-    allowed = {"norm1.bias", "norm2.bias", "norm.bias", "qkv.bias", "fc1.bias", "logits.bias"}
+    allowed = {f"{edge}.bias" for edge in ("norm1", "qkv", "mix", "proj", "norm2", "fc1", "norm", "logits")}
     assert changed and {".".join(name.split(".")[-2:]) for name in changed} <= allowed
 
 
@@ -185,7 +187,7 @@ def test_noise_costs_no_hardware():
     [
         ("ptq", "attn.scores and mlp.fc1 are not rounded, but softmax and GELU look codes up in tables"),
         ("apqvit", "its steps are powers of two"),
-        ("noisyquant", "noise differs between channels, but "),
+        ("noisyquant", "noise differs between channels, but GELU has one table for all channels"),
     ],
 )
 def test_published_forms_are_evaluated_and_refused_as_integers(method, reason):
@@ -247,6 +249,17 @@ def test_train_only_calibrates_and_writes_into_the_build_folder(small, tmp_path)
     assert network.formats == Formats.of(loaded) and network.formats.gelu_shift
     data = training.load_fashion_mnist(None)
     assert training.integer_accuracy(network, data[2]) == details["test_accuracy"]
+
+
+def test_offsets_behind_the_mix_come_back_from_the_checkpoint(small):
+    _, float_checkpoint = small
+    config = parse_model_name("vit_mini_w4a4_noisyquant")
+    training.train(config.source_name, float_checkpoint=float_checkpoint)
+    network, details = training.load_integer(config)
+    assert network.formats.mix_offsets and network.formats == Formats.of(details)
+    for block in network.formats.mix_offsets:
+        bias = network.requants()[f"{block}.attn.mix"].bias
+        assert bias.shape == (config.dims.num_heads, 1, config.dims.head_dim) and len(bias.unique()) > 1
 
 
 def test_train_evaluates_a_published_form_and_refuses_its_integers(small, monkeypatch, capsys):

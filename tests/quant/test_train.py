@@ -86,6 +86,10 @@ def test_damaged_and_foreign_checkpoints_are_refused(small, monkeypatch):
     save_checkpoint(path, dataclasses.replace(good, tensors=wrong))
     with pytest.raises(ValueError, match=r"tensor 'norm.mult' is float32, expected integers"):
         training.load_integer(CONFIG, small)
+    wrong = good.tensors | {"blocks.0.attn.mix.bias": torch.zeros(4, 1, 24, dtype=torch.int32)}
+    save_checkpoint(path, dataclasses.replace(good, tensors=wrong))
+    with pytest.raises(ValueError, match=r"damaged: tensor 'blocks.0.attn.mix.bias' has shape .* expected \(1,\); `"):
+        training.load_integer(CONFIG, small)
     save_checkpoint(path, good)
     changed = dataclasses.replace(training.load_recipe("default"), shift_add_rows=3)
     monkeypatch.setattr(training, "load_recipe", lambda name, recipe_dir=None: changed)
