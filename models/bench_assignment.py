@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which rule should choose the shift-add rows? `make bench-assignment` measures variance against sensitivity.
 
-The float network of a backbone is calibrated, not trained, and each integer network is measured on all test images:
-relative RMS error of the block weights, relative RMS error of the logits, accuracy. Chance is the control; every rule
-sees the same calibration images, a new choice of them for each seed.
+The float network of a backbone is calibrated, with --train-images also trained by the recipe, and each integer network
+is measured on all test images: relative RMS error of the block weights, relative RMS error of the logits, accuracy.
+Chance is the control; every rule sees the same images in the same order, a new choice of them for each seed.
 """
 
 import argparse
+import copy
 import json
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,15 @@ from models.checkpoint import load_checkpoint
 from models.names import ModelConfig, parse_model_name
 from models.quant_vit import BitWidths, QuantViT
 from models.sensitivity import row_costs
-from models.train import codes_of, float_checkpoint_path, integer_logits, recipe_of
+from models.train import (
+    codes_of,
+    float_checkpoint_path,
+    integer_logits,
+    recipe_of,
+    set_parameters,
+    train_epoch,
+    training_state,
+)
 from models.train_float import load_fashion_mnist
 from models.trial import float_logits, relative_rms, subset, weight_error
 from models.vit import ViT
@@ -29,14 +38,17 @@ RULES = ("variance", "sensitivity", "chance")
 FIGURES = ("weight_error_percent", "logit_error_percent", "integer_top1_percent")
 
 
-def compare(config: ModelConfig, weight_bits: list[int], schemes: list[str], seeds: int) -> Iterator[dict[str, Any]]:
+def compare(
+    config: ModelConfig, weight_bits: list[int], schemes: list[str], seeds: int, train_images: int = 0
+) -> Iterator[dict[str, Any]]:
     """Figures of every rule at every width and scheme, one dict for each seed.
 
     Args:
         config: Backbone, activation bits and recipe (mixed layers, rows of a group).
         weight_bits: Widths to compare.
         schemes: Schemes of the shift-add rows.
-        seeds: Choices of calibration images, seeded 1..seeds.
+        seeds: Choices of images, seeded 1..seeds.
+        train_images: Images of one epoch of training by the recipe with a warm-up of 10 steps; 0: calibrated only.
 
     Raises:
         ValueError: the data set or the float checkpoint is unusable, or the recipe mixes no layer.
@@ -44,25 +56,34 @@ def compare(config: ModelConfig, weight_bits: list[int], schemes: list[str], see
     checkpoint = load_checkpoint(float_checkpoint_path(config), kind="float", dims=config.dims)
     teacher = ViT(config.dims)
     teacher.load_state_dict(checkpoint.tensors)
+    teacher.eval().requires_grad_(False)
     training, _, test = load_fashion_mnist()
-    wanted, labels = float_logits(teacher.eval(), test.codes), test.labels.numpy()
+    wanted, labels = float_logits(teacher, test.codes), test.labels.numpy()
     codes = test.codes.unsqueeze(-1).numpy()
     for seed in range(1, seeds + 1):
         for width in weight_bits:
             for scheme in schemes:
-                recipe = replace(recipe_of(config), scheme=scheme, assignment="variance")
+                recipe = replace(recipe_of(config), scheme=scheme, assignment="variance", seed=seed)
+                recipe = replace(recipe, epochs=int(train_images > 0), warmup_steps=10)
                 bits = BitWidths.of(width, config.activation_bits, recipe)
                 images = codes_of(subset(training, recipe.calibration_images, seed).codes)
                 network = QuantViT.from_float(checkpoint.tensors, config.dims, bits, recipe, images)
+                start = copy.deepcopy(network.state_dict())
                 layers, steps = network.mixed_layers(), recipe.scale_search_steps
                 if not layers:
                     raise ValueError(f"recipe {config.recipe!r} has no layer with rows of both kinds to choose from")
                 costs = row_costs(checkpoint.tensors, config.dims, images, layers, steps)
                 rng = np.random.default_rng(seed)
                 for rule in RULES:
+                    network.load_state_dict(start)
                     for name, cost in costs.items():
                         choice = {"variance": None, "sensitivity": cost, "chance": rng.random(len(cost))}[rule]
                         network.quantizer(name).fit(network.linears()[name].matrix.weight, steps, choice)
+                    if train_images:
+                        state = training_state(network, recipe)
+                        chosen = subset(training, train_images, seed)
+                        train_epoch(network, teacher, state, recipe, chosen, 0)
+                        set_parameters(network, state["average"])
                     logits = integer_logits(network.integer(), codes)
                     yield {
                         "weight_bits": width,
@@ -97,6 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--weight-bits", type=int, nargs="+", default=[4, 3, 2], help="widths (default: 4 3 2)")
     parser.add_argument("--schemes", nargs="+", default=["sp2", "pot"], choices=["sp2", "pot"], help="(default: both)")
     parser.add_argument("--seeds", type=int, default=3, help="choices of calibration images (default: %(default)s)")
+    parser.add_argument("--train-images", type=int, default=0, help="train on so many images (default: calibrate only)")
     parser.add_argument("--threads", type=int, default=1, help="torch threads (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON line for each network instead of the table")
     options = parser.parse_args(arguments)
@@ -104,8 +126,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.seeds < 1 or options.threads < 1:
             raise ValueError(f"--seeds={options.seeds} --threads={options.threads}, expected 1 or more")
+        if options.train_images < 0:
+            raise ValueError(f"--train-images={options.train_images}, expected 0 or more")
         torch.set_num_threads(options.threads)
-        for row in compare(parse_model_name(options.model), options.weight_bits, options.schemes, options.seeds):
+        config = parse_model_name(options.model)
+        for row in compare(config, options.weight_bits, options.schemes, options.seeds, options.train_images):
             rows.append(row)
             if options.json:
                 print(json.dumps(row), flush=True)
@@ -115,7 +140,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"bench-assignment: {error}", file=sys.stderr)
         return 1
     if not options.json:
-        print(f"bench-assignment: {options.model}, calibrated, {options.seeds} seed(s), mean ± standard deviation")
+        how = f"trained on {options.train_images} images" if options.train_images else "calibrated"
+        print(f"bench-assignment: {options.model}, {how}, {options.seeds} seed(s), mean ± standard deviation")
         print(table(rows))
     return 0
 

@@ -314,6 +314,11 @@ def start_training(
     network = _calibrated(checkpoint, bits, recipe, training)
     weights = hashlib.sha256(b"".join(t.numpy().tobytes() for _, t in sorted(checkpoint.tensors.items()))).hexdigest()
     run = json.dumps([model, asdict(dims), asdict(bits), network_keys(recipe), weights], sort_keys=True)
+    return network, {"run": run} | training_state(network, recipe)
+
+
+def training_state(network: QuantViT, recipe: Recipe) -> dict[str, Any]:
+    """Optimizer, averaged parameters and counters of a training that starts from the network's parameters."""
     matrices = [layer.matrix.weight for layer in network.linears().values()]
     scales = network.scale_parameters()
     chosen = {id(parameter) for parameter in matrices + scales}
@@ -323,8 +328,7 @@ def start_training(
         {"params": others, "peak": recipe.learning_rate, "weight_decay": 0.0},
         {"params": scales, "peak": recipe.scale_learning_rate, "weight_decay": 0.0},
     ]
-    return network, {
-        "run": run,
+    return {
         "optimizer": torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True),
         "average": {name: parameter.detach().clone() for name, parameter in network.named_parameters()},
         "epochs_done": 0,

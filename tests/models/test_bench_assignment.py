@@ -45,6 +45,33 @@ def test_rules_differ_where_schemes_do(tiny, capsys):
     assert all(0 < row["logit_error_percent"] < 200 for row in rows)
 
 
+def test_rules_are_compared_on_trained_networks_too(tiny, capsys, monkeypatch):
+    """Every rule trains from the same weights and on the same images; at two bits the rules are the same network."""
+    seen = []
+
+    def train_epoch(network, teacher, state, recipe, training, epoch):
+        seen.append((state["average"]["blocks.0.mlp.fc1.matrix.weight"].clone(), training.codes, recipe.seed))
+        return trained(network, teacher, state, recipe, training, epoch)
+
+    trained = bench_assignment.train_epoch
+    monkeypatch.setattr(bench_assignment, "train_epoch", train_epoch)
+    words = ["--weight-bits", "4", "2", "--schemes", "pot", "--seeds", "2", "--json", "--train-images"]
+    assert bench_assignment.main([*words, "256"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(rows) == len(seen) == 12
+    for seed in (1, 2):
+        own = [(weight, codes) for weight, codes, used in seen if used == seed]
+        assert len(own) == 6 and all(len(codes) == 256 for _, codes in own)
+        assert all(torch.equal(weight, own[0][0]) and torch.equal(codes, own[0][1]) for weight, codes in own)
+        ternary = [row for row in rows if (row["weight_bits"], row["seed"]) == (2, seed)]
+        assert len({row["logit_error_percent"] for row in ternary}) == 1
+    assert bench_assignment.main([*words, "0"]) == 0
+    calibrated = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(a["logit_error_percent"] != b["logit_error_percent"] for a, b in zip(rows, calibrated, strict=True))
+    assert bench_assignment.main([*words, "-1"]) == 1
+    assert capsys.readouterr().err == "bench-assignment: --train-images=-1, expected 0 or more\n"
+
+
 def test_table_has_mean_and_deviation():
     rows = [
         {"weight_bits": 4, "scheme": "sp2", "rule": "variance", "seed": seed}
