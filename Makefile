@@ -11,6 +11,7 @@ FPS ?=
 FRACTION ?=
 LANES ?=
 SEEDS ?=
+CLOCK ?=
 PORT ?=
 ARGS ?=
 PYTHON ?= python3.11
@@ -30,14 +31,15 @@ export OMP_WAIT_POLICY := PASSIVE
 export PYTHONUNBUFFERED := 1
 
 RUN = $(PY) -m synthesis $@ --model '$(MODEL)' --board '$(BOARD)' $(if $(FPS),--fps '$(FPS)') $(if $(FRACTION),--fraction '$(FRACTION)') \
-  $(if $(LANES),--lanes '$(LANES)') $(if $(SEEDS),--seeds '$(SEEDS)') $(ARGS)
+  $(if $(LANES),--lanes '$(LANES)') $(if $(SEEDS),--seeds '$(SEEDS)') \
+  $(if $(CLOCK),--clock '$(CLOCK)') $(ARGS)
 PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 # these read images
 bitstream train export sim synth pnr report bench run sweep test test-slow: data
 estimate explore design-point rtl lint view flash check list-models list-boards data: venv
 
-##@ From model to board (MODEL=, BOARD=, FPS=, FRACTION= of the device, LANES=all|dsp, SEEDS=placements, ARGS=)
+##@ From model to board (MODEL=, BOARD=, FPS=, FRACTION= of the device, LANES=all|dsp, SEEDS=placements, CLOCK=enough MHz, ARGS=)
 bitstream: ## whole flow: trained model -> QONNX -> RTL -> simulation -> bitstream -> report
 	@$(RUN)
 train: ## train MODEL (float, then quantized) and write its checkpoint

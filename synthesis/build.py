@@ -88,6 +88,7 @@ class Build:
         fraction: Share of the device to use; None: the shares of board.yaml.
         lanes: "all", or "dsp": no row of a linear layer on LUTs.
         seeds: Number of placements (synthesis.backends.nextpnr.place_and_route); None: its default.
+        enough_mhz: Clock at which place and route may stop; None: it looks for the fastest.
         checkpoint_dir: Folder of the checkpoint.
         recipe_dir: Folder of the recipe.
     """
@@ -105,6 +106,7 @@ class Build:
     fraction: float | None = None
     lanes: str = "all"
     seeds: int | None = None
+    enough_mhz: float | None = None
     checkpoint_dir: Path = CHECKPOINT_DIR
     recipe_dir: Path = RECIPE_DIR
 
@@ -134,7 +136,8 @@ class Build:
         head = {"model": self.model, "board": self.board["name"], "git": git_hash(), "tool_versions": tool_versions()}
         config = {"backbone": self.config.backbone, "weight_bits": self.config.weight_bits}
         config |= {"activation_bits": self.config.activation_bits, "recipe": self.config.recipe, "fps": self.fps}
-        config |= {"fraction": self.fraction, "lanes": self.lanes, "placements": self.seeds}
+        config |= {"fraction": self.fraction, "lanes": self.lanes}
+        config |= {"placements": self.seeds, "enough_mhz": self.enough_mhz}
         steps = self.manifest["steps"]
         seeds = {name: step["seeds"] for name, step in steps.items() if step.get("seeds")}
         head |= {"config": config, "seeds": seeds, "seconds": {name: step["seconds"] for name, step in steps.items()}}

@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -173,6 +173,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--seeds", help="placements to make, else two; the two that promise most are routed, the faster one is kept"
     )
+    parser.add_argument(
+        "--clock", help="MHz that are enough: place and route stop there; else they look for the fastest"
+    )
     parser.add_argument("--untrained", action="store_true", help="seeded random weights instead of the checkpoint")
     parser.add_argument("--reference", help="report.json of the build that the report's hardware EER refers to")
     parser.add_argument("--weight-bits", help="weight widths that explore may choose, such as 3,6, not the recipe's")
@@ -213,12 +216,13 @@ def make_build(options: argparse.Namespace, display: Display) -> Build:
     shown = (display.report, display.busy, display.progress)
     build = Build(config, board, fps, options.untrained, build_root(), *shown, reference=reference)
     build.fraction, build.lanes, build.checkpoint_dir = fraction, options.lanes, checkpoint_folder(config)
-    build.seeds = parse_seeds(options.seeds)
-    if build.seeds and board["backend"] != "nextpnr":
-        raise ValueError(
-            f"SEEDS={options.seeds} asks for placements, which only boards with backend nextpnr get; the backend of "
-            f"{board['name']} is {board['backend']}. Leave SEEDS away"
-        )
+    build.seeds, build.enough_mhz = parse_seeds(options.seeds), parse_clock(options.clock, board)
+    for name, text in (("SEEDS", options.seeds), ("CLOCK", options.clock)):
+        if text and board["backend"] != "nextpnr":
+            raise ValueError(
+                f"{name}={text} is for place and route, which only boards with backend nextpnr get; the backend of "
+                f"{board['name']} is {board['backend']}. Leave {name} away"
+            )
     return build
 
 
@@ -246,6 +250,23 @@ def parse_seeds(text: str | None) -> int | None:
             f"SEEDS={text!r} is not a whole number of 1..{MAX_SEEDS}; expected a number of placements, such as SEEDS=4"
         )
     return int(text)
+
+
+def parse_clock(text: str | None, board: Mapping[str, Any]) -> float | None:
+    """Clock in MHz that is enough from its text, None where there is none."""
+    if not text:
+        return None
+    slowest, fastest = board.get("clock_mhz_range", (0.0, math.inf))
+    try:
+        clock_mhz = float(text)
+        if not slowest <= clock_mhz <= fastest:
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            f"CLOCK={text!r} is not a number of {slowest:g}..{fastest:g}; expected a clock in MHz that is enough, such "
+            f"as CLOCK={board['clock_mhz']:g}"
+        ) from None
+    return clock_mhz
 
 
 def run(options: argparse.Namespace) -> int:

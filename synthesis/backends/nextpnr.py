@@ -2,12 +2,13 @@
 """nextpnr back end: an ECP5 netlist to a bitstream whose clock the routed design is known to reach.
 
 The clock is chosen after routing. nextpnr's router takes up again what is too slow for the clock that it aims for
-(timing-driven rip-up: without it a detour of one wire often sets Fmax), and ends when nothing is. So a placement
-is routed with several aims: from one that the placer's estimate makes likely, to slower ones until one is met, or to
-faster ones while Fmax grows. The fastest clock of the PLL that is not above the Fmax that nextpnr reports is taken; the
-PLL's dividers in the text configuration are written before ecppack. Nothing else depends on that clock: the UART runs
-on the oscillator. So the timing is met at the clock that the PLL makes. Fmax moves by a fifth with the seed of the
-placer, and the placer's estimate with it: of several placements those with the best estimates are routed.
+(timing-driven rip-up: without it a detour of one wire often sets Fmax), and ends when nothing is. So a placement is
+routed with several aims: from one that the placer's estimate makes likely, to slower ones until one is met, or to
+faster ones while Fmax grows, or until a clock is reached that is said to be enough. The fastest clock of the PLL that
+is not above the Fmax that nextpnr reports is taken; the PLL's dividers in the text configuration are written before
+ecppack. Nothing else depends on that clock: the UART runs on the oscillator. So the timing is met at the clock that
+the PLL makes. Fmax moves by a fifth with the seed of the placer, and the placer's estimate with it: of several
+placements those with the best estimates are routed.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib import metadata
@@ -81,6 +83,10 @@ class AimStallError(RouterStallError):
     def __init__(self, aim_mhz: float, wires: int) -> None:
         super().__init__(f"no route for {aim_mhz:g} MHz ({wires} wires in conflict or too slow)")
         self.wires = wires
+
+
+class _EnoughError(RuntimeError):
+    """Another placement has reached the clock that is enough."""
 
 
 class _StoppedError(RuntimeError):
@@ -334,6 +340,7 @@ def place_and_route(
     name: str,
     *,
     seeds: int | None = None,
+    enough_mhz: float | None = None,
     inside: Sequence[str] = ("vit_i",),
     kept: Path | None = None,
     progress: Progress | None = None,
@@ -347,6 +354,7 @@ def place_and_route(
         name: Name of the bitstream, without suffix.
         seeds: Place with seeds 1 to this number, as many at a time as there are processors, route those that promise
             most (ROUTED_SEEDS) and keep the fastest. Placements that are kept count, too. None: SEEDS of them.
+        enough_mhz: Routing ends as soon as a placement reaches this clock. None: no clock is fast enough.
         inside: Instances whose own instances are the units of critical_path.txt.
         kept: Folder that keeps the placements of this netlist, so that a run that was stopped goes on; those of other
             netlists are removed from it. None: a temporary one.
@@ -359,7 +367,7 @@ def place_and_route(
     out_dir = out_dir.resolve()
     what = f"nextpnr: {name} on {board['part']}"
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=".placements") as temporary:
-        job = _Job.prepare(netlist_json, board, Path(kept or temporary), what, tuple(inside))
+        job = _Job.prepare(netlist_json, board, Path(kept or temporary), what, tuple(inside), enough_mhz or math.inf)
         placements = job.run(seeds or SEEDS, progress or show_progress(what))
         best = max(placements, key=lambda placement: (placement.fmax_mhz or 0.0, -placement.seed))
         for final in KEPT_FILES:
@@ -417,6 +425,7 @@ class _Placement:
     reached: str = ""  # the same in words; empty: not routed
     seconds: float = 0.0
     aims: dict[str, float | None] = field(default_factory=dict)  # clock aimed for in MHz -> Fmax, None: given up
+    following: float | None = None  # the clock to aim for next in MHz, where another was enough
 
     def file(self, name: str) -> Path:
         """Its config, or one of KEPT_FILES."""
@@ -435,10 +444,19 @@ class _Job:
     folder: Path
     what: str
     inside: tuple[str, ...]
+    enough_mhz: float = math.inf  # a clock that ends all routing
     fastest: dict[int, float] = field(default_factory=dict)  # seed -> Fmax in MHz of what is routed so far
 
     @classmethod
-    def prepare(cls, netlist_json: Path, board: dict[str, Any], kept: Path, what: str, inside: tuple[str, ...]) -> _Job:
+    def prepare(
+        cls,
+        netlist_json: Path,
+        board: dict[str, Any],
+        kept: Path,
+        what: str,
+        inside: tuple[str, ...],
+        enough_mhz: float = math.inf,
+    ) -> _Job:
         """Put netlist and pins into a folder named after everything that a placement follows from."""
         pins = board["dir"] / board["pins"]
         about = [
@@ -451,7 +469,7 @@ class _Job:
             if other.is_dir() and other.name != folder.name:
                 shutil.rmtree(other)
         folder.mkdir(parents=True, exist_ok=True)
-        job = cls(board, folder, what, inside)
+        job = cls(board, folder, what, inside, enough_mhz)
         shutil.copyfile(netlist_json, job.netlist)
         shutil.copyfile(pins, folder / "pins.lpf")
         return job
@@ -550,34 +568,56 @@ class _Job:
         return placement
 
     def route(self, placement: _Placement, progress: Progress) -> _Placement:
-        """Route a placement for the fastest clock that is met, unless that is done.
+        """Route a placement for the fastest clock that is met, or up to one that is enough, unless that is done.
 
         One that failed at all aims so far is not routed for a clock that another placement has reached.
         """
         if placement.reached:
             self.fastest[placement.seed] = placement.fmax_mhz or 0.0
-            return placement
+            if placement.following is None or self.is_enough():
+                return placement
         if not placement.file("placed.json").is_file():
-            placement = self.place(placement.seed, progress)
+            again = self.place(placement.seed, progress)
+            placement = replace(placement, seconds=placement.seconds + again.seconds)
         slowest, fastest = self.board["clock_mhz_range"]
-        aim_mhz: float | None = round(min(max(FIRST_AIM * placement.placed_mhz, slowest), fastest), 1)
+        first_mhz = min(FIRST_AIM * placement.placed_mhz, self.enough_mhz)
+        aim_mhz = placement.following or round(min(max(first_mhz, slowest), fastest), 1)
+        placement = replace(placement, following=None)
         while aim_mhz is not None and slowest <= aim_mhz <= fastest:
+            if self.is_enough():
+                placement = replace(placement, following=aim_mhz)
+                break
             if any(abs(aim_mhz / float(aim) - 1) < AIM_CLOSE for aim in placement.aims):
                 break
             failed = bool(placement.aims) and placement.fmax_mhz is None
             if failed and aim_mhz <= max([0.0, *self.fastest.values()]):
                 break
             start = time.monotonic()
-            placement, aim_mhz = self._aim(placement, aim_mhz, progress)
+            with suppress(_EnoughError):  # this aim is then the one to go on with
+                placement, aim_mhz = self._aim(placement, aim_mhz, self.until_enough(progress))
             placement = replace(placement, seconds=placement.seconds + time.monotonic() - start)
             self.fastest[placement.seed] = placement.fmax_mhz or 0.0
-        if not placement.reached:
+        if not placement.reached and placement.following is None:
             reached = f"no route for {', '.join(placement.aims)} MHz with seed {placement.seed}"
             placement = replace(placement, reached=reached)
         self.keep(placement)
         for name in ("aim.json", "config.part", "timing.json.part"):
             placement.file(name).unlink(missing_ok=True)
         return placement
+
+    def is_enough(self) -> bool:
+        """True when a placement has reached the clock that is enough."""
+        return max(self.fastest.values(), default=0.0) >= self.enough_mhz
+
+    def until_enough(self, progress: Progress) -> Progress:
+        """Return a Progress that also ends a tool when another placement has reached the clock that is enough."""
+
+        def watch(seconds: float, line: str) -> None:
+            if self.is_enough():
+                raise _EnoughError
+            progress(seconds, line)
+
+        return watch
 
     def _aim(self, best: _Placement, aim_mhz: float, progress: Progress) -> tuple[_Placement, float | None]:
         """Route a placement for one clock.

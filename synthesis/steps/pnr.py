@@ -10,8 +10,8 @@ from synthesis.steps import synth
 
 
 def parameters(build: Build) -> dict[str, Any]:
-    """What synthesis depends on, and the number of placements."""
-    return {**synth.parameters(build), "seeds": build.seeds}
+    """What synthesis depends on, the number of placements, and the clock that is enough."""
+    return {**synth.parameters(build), "seeds": build.seeds, "enough_mhz": build.enough_mhz}
 
 
 def run(build: Build, out: Path) -> dict[str, Any]:
@@ -24,6 +24,7 @@ def run(build: Build, out: Path) -> dict[str, Any]:
         out,
         build.model,
         seeds=build.seeds,
+        enough_mhz=build.enough_mhz,
         kept=build.dir / "placements",
         progress=build.progress,
     )

@@ -536,6 +536,66 @@ def test_placements_that_promise_most_are_routed_and_the_fastest_is_kept(
     assert sorted(fake.seeds[8:]) == [1, 2] and list(kept.iterdir()) != [folder]
 
 
+def test_a_clock_that_is_enough_ends_routing_and_a_faster_one_goes_on_from_there(
+    board, netlist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is aimed for is met up to 95 MHz; the placer's 72 MHz would have 90 aimed for first."""
+    aimed: list[float] = []
+
+    class Meets(FakeNextpnr):
+        def __call__(self, command, log, cwd, what, progress=None, hint=""):
+            if "--no-place" in command:
+                aimed.append(aimed_mhz(command, cwd))
+                self.fmax_mhz = {1: min(aimed[-1] + 0.3, 95.0)}
+            return super().__call__(command, log, cwd, what, progress, hint)
+
+    fake = Meets({})
+    monkeypatch.setattr(nextpnr, "run_tool", fake)
+
+    def route(enough_mhz: float | None) -> nextpnr.Routed:
+        kept = tmp_path / "kept"
+        return nextpnr.place_and_route(
+            netlist, board, tmp_path / "out", "big", seeds=1, enough_mhz=enough_mhz, kept=kept
+        )
+
+    assert route(80).aims == {"80": 80.3} and aimed == [80]
+    assert route(70).fmax_mhz == 80.3 and aimed == [80] and fake.seeds == [1]
+    routed = route(84)  # goes on where it stopped
+    assert aimed == [80, 82.4, 84.9] and routed.fmax_mhz == pytest.approx(85.2) and fake.seeds == [1, 1]
+    assert route(None).aims == routed.aims | {"87.4": 87.7, "90": 90.3, "92.7": 93.0, "95.5": 95.0, "98.4": 95.0}
+    assert route(90).fmax_mhz == route(None).fmax_mhz == 95 and fake.seeds == [1, 1, 1]
+    netlist.write_text("{ }")
+    aimed.clear()
+    assert route(120).fmax_mhz == 95 and aimed[0] == 90  # a clock that is out of reach is not aimed for first
+
+
+def test_a_clock_that_is_enough_ends_the_routing_of_other_placements(
+    board, netlist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seed 1 is routed while seed 2 reaches 85 MHz; it is stopped, and goes on from there when more is asked for."""
+    stopped: list[bool] = []
+    fake = FakeNextpnr({1: 88.0, 2: 85.0})
+
+    def run(command, log, cwd, what, progress=None, hint=""):
+        if "--no-place" in command and command[command.index("--seed") + 1] == "1" and not stopped:
+            try:
+                for _ in range(6000):
+                    progress(1.0, "Info:     iter=2 wires=4 overused=3 overuse=3 tmgfail=0 archfail=NA")
+                    time.sleep(0.01)
+            except nextpnr._EnoughError:
+                stopped.append(True)
+                raise
+        return fake(command, log, cwd, what, progress, hint)
+
+    monkeypatch.setattr(nextpnr, "run_tool", run)
+    monkeypatch.setattr(nextpnr.os, "sched_getaffinity", lambda pid: {0, 1})
+    kept = tmp_path / "kept"
+    routed = nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", enough_mhz=80, kept=kept)
+    assert (routed.seed, routed.placements, stopped) == (2, {1: None, 2: 85.0}, [True])
+    routed = nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", kept=kept)
+    assert (routed.seed, routed.placements) == (1, {1: 88.0, 2: 85.0})
+
+
 def test_a_placement_is_not_routed_for_what_another_has_reached(
     board, netlist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

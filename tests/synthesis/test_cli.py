@@ -51,6 +51,12 @@ def fails(capsys, *words):
         (("pnr", "--seeds", "0"), "SEEDS='0' is not a whole number of 1..100; expected a number of placements"),
         (("pnr", "--seeds", "2.5"), "SEEDS='2.5' is not a whole number of 1..100"),
         (("synth", "--board", "kv260", "--seeds", "2"), "only boards with backend nextpnr get; the backend of"),
+        (("synth", "--board", "kv260", "--clock", "200"), "CLOCK=200 is for place and route, which only boards with"),
+        (
+            ("pnr", "--clock", "40"),
+            "CLOCK='40' is not a number of 50..131; expected a clock in MHz that is enough, such",
+        ),
+        (("pnr", "--clock", "fast"), "CLOCK='fast' is not a number of 50..131"),
         (("rtl", "--fraction", "a third"), "FRACTION='a third' is not a number above 0"),
         (("rtl", "--lanes", "lut"), "unknown LANES='lut'; expected one of all, dsp"),
         (("report", "--reference", "none.json"), "--reference none.json does not exist; expected the report.json"),
@@ -467,7 +473,15 @@ def test_write_json_is_atomic(tmp_path):
 def test_every_model_and_board_is_accepted(model, board):
     """Registering a backbone, a recipe or a board is enough for the command line to take it."""
     options = argparse.Namespace(
-        model=model, board=board, fps="30", untrained=True, reference=None, fraction=None, lanes="all", seeds=None
+        model=model,
+        board=board,
+        fps="30",
+        untrained=True,
+        reference=None,
+        fraction=None,
+        lanes="all",
+        seeds=None,
+        clock=None,
     )
     made = cli.make_build(options, cli.Display())
     assert made.dir.parts[-2:] == (model, board)
