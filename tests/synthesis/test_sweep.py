@@ -713,6 +713,7 @@ def test_sweep_report_files_are_self_contained(two_studies, tmp_path):
     assert "deviations run from 0.050 (w3a8_fixed) to 0.100 (w" in text
     assert "| w4a8_fixed | 3 | 90.70 ± 0.06 | baseline |" in text
     assert "\n\nEmpty cells are not measured, ~ is the fold's estimate instead; " in text
+    assert "Empty: not measured; ~: the fold's estimate instead." in page
     assert "\nNot finished, hardware of 1 points: w4a8_pot_half.\n" in text
     assert "\nw4a8_fixed has no hardware: it needs 9 of 8.\n" in text and "w4a8_fixed has no hardware" in page
 
@@ -760,6 +761,7 @@ def test_sweep_published_trials_make_a_report(capsys, tmp_path, monkeypatch):
         assert groups["w4a4_ptq", name] == "not told apart"
     results = (tmp_path / "sweep" / "vit_mini" / "results.md").read_text()
     assert published.with_suffix(".md").read_text().startswith(results) and "Empty cells" not in results
+    assert "Empty: not measured" not in (tmp_path / "sweep" / "vit_mini" / "report.html").read_text()
     (tmp_path / "broken.json").write_text('{"trials": []}')
     assert cli.main(("sweep", "--from", str(tmp_path / "broken.json"), "--stages", "report")) == 1
     assert "expected a trials.json, which a sweep's report writes" in capsys.readouterr().err
