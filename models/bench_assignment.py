@@ -65,6 +65,11 @@ def compare(
             for scheme in schemes:
                 recipe = replace(recipe_of(config), scheme=scheme, assignment="variance", seed=seed)
                 recipe = replace(recipe, epochs=int(train_images > 0), warmup_steps=10)
+                if 0 < train_images < recipe.batch_size:
+                    raise ValueError(
+                        f"--train-images={train_images} do not fill a batch of recipe {config.recipe!r}, expected "
+                        f"{recipe.batch_size} or more, or 0 for calibration alone"
+                    )
                 bits = BitWidths.of(width, config.activation_bits, recipe)
                 images = codes_of(subset(training, recipe.calibration_images, seed).codes)
                 network = QuantViT.from_float(checkpoint.tensors, config.dims, bits, recipe, images)

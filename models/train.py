@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -36,13 +37,15 @@ from quant.recipe import AUTO, RECIPE_DIR, Recipe, load_recipe, network_keys
 from quant.schemes import encode
 
 UNTRAINED_SEED = 2024
-# Recipe keys that shape the integer network; a checkpoint made with others does not belong to the recipe.
+# Recipe keys that shape a trained integer network; a checkpoint made with others does not belong to the recipe. A
+# calibrated one follows from all keys (the seed is told by is_current alone, as the trials of a sweep share a recipe).
 STRUCTURE = (
     "method",
     "mixed_layers",
     "scheme",
     "row_group",
     "shift_add_rows",
+    "assignment",
     "residual_bits",
     "first_layer_weight_bits",
     "last_layer_weight_bits",
@@ -99,15 +102,11 @@ def load_integer(
     recipe = recipe_of(config, recipe_dir)
     bits = BitWidths.of(config.weight_bits, config.activation_bits, recipe)
     found = load_checkpoint(path, kind="quant", dims=config.dims)
-    made_with = found.details.get("recipe", {})
     if asdict(bits) != found.details.get("bits"):
         raise ValueError(f"checkpoint {path} has bit widths {found.details.get('bits')}, expected {asdict(bits)}")
-    made_with = {"method": "qat"} | made_with  # checkpoints older than the key
-    changed = [key for key in STRUCTURE if made_with.get(key) != getattr(recipe, key)]
-    if changed:
-        pairs = ", ".join(f"{key}={made_with.get(key)!r}, now {getattr(recipe, key)!r}" for key in changed)
+    if changed := made_otherwise(found.details, recipe):
         raise ValueError(
-            f"checkpoint {path} was made with another recipe: {pairs}; "
+            f"checkpoint {path} was made with another recipe: {changed}; "
             f"`make train MODEL={config.source_name}` makes it anew"
         )
     constants = {name: tensor.numpy() for name, tensor in found.tensors.items()}
@@ -122,6 +121,15 @@ def load_integer(
             f"checkpoint {path} is damaged: {error}; `make train MODEL={config.source_name}` makes it anew"
         ) from None
     return network, found.details
+
+
+def made_otherwise(details: Mapping[str, Any], recipe: Recipe) -> str:
+    """What a checkpoint (by its details) was made with that the recipe says otherwise, in words; empty if nothing."""
+    made_with = {"method": "qat"} | details.get("recipe", {})  # checkpoints older than the key
+    trained = recipe.method == made_with["method"] == "qat"
+    keys = STRUCTURE if trained else [key for key in network_keys(recipe) if key != "seed"]
+    pairs = [(key, made_with.get(key), getattr(recipe, key)) for key in keys]
+    return ", ".join(f"{key}={made!r}, now {now!r}" for key, made, now in pairs if made != now)
 
 
 def _check_constants(constants: dict[str, np.ndarray], bits: BitWidths, formats: Formats) -> None:
@@ -274,20 +282,21 @@ def save_integer(path: Path, model: str, network: QuantViT, details: dict[str, A
     save_checkpoint(path, Checkpoint(model, "quant", network.dims, tensors, details))
 
 
-def checkpoint_of(model: str, folder: Path | None = None, data_dir: Path = DATA_DIR) -> Path:
-    """A model's checkpoint, trained or calibrated first where it is missing: takes a name, returns the file.
+def is_current(config: ModelConfig, folder: Path) -> bool:
+    """True when a model's checkpoint can be read and was made with its recipe and float network as they are."""
+    try:
+        _, details = load_integer(config, folder)
+    except ValueError:
+        return False
+    source = float_checkpoint_path(config)
+    digest = hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else details["float_sha256"]
+    return (details["seed"], details["float_sha256"]) == (recipe_of(config).seed, digest)
 
-    Args:
-        model: Model name, such as "vit_mini_w4a8_ptq4vit".
-        folder: Folder of the checkpoint; None: the model's own (checkpoint_path). Floats come from models/checkpoints.
-        data_dir: Folder of Fashion-MNIST.
-    """
-    config = parse_model_name(model)
-    path = checkpoint_path(config, folder)
-    if not path.is_file():
-        shipped = float_checkpoint_path(config)
-        train(model, folder, data_dir, shipped if shipped.is_file() else None)
-    return path
+
+def make_checkpoint(config: ModelConfig, folder: Path, data_dir: Path = DATA_DIR) -> None:
+    """Train or calibrate a model into a folder, from the float network in models/checkpoints where that is there."""
+    shipped = float_checkpoint_path(config)
+    train(config.source_name, folder, data_dir, shipped if shipped.is_file() else None, config.shift_add_rows)
 
 
 def calibration_images(recipe: Recipe, training: Batches) -> Tensor:
@@ -375,6 +384,8 @@ def train_epoch(
     generator = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch)
     order = torch.randperm(len(training), generator=generator)
     steps_per_epoch = len(training) // recipe.batch_size
+    if not steps_per_epoch:
+        raise ValueError(f"train: {len(training)} training images do not fill a batch of {recipe.batch_size}")
     steps = steps_per_epoch * recipe.epochs
     parameters = list(network.parameters())
     averages = list(state["average"].values())

@@ -28,7 +28,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "calibration_images": (1, 60_000),
     "scale_search_steps": (1, 1_000),
     "epochs": (0, 1_000),
-    "batch_size": (1, 60_000),
+    "batch_size": (1, 55_000),  # training images
     "warmup_steps": (0, 1_000_000),
     "learning_rate": (0.0, 1.0),
     "scale_learning_rate": (0.0, 1.0),
@@ -150,6 +150,8 @@ def parse_recipe(content: Any, source: str) -> Recipe:
         faults.append(f"shift_add_rows={content['shift_add_rows']} exceeds row_group={content['row_group']}")
     if not faults and content["method"] == "qat" and not content["integer_forms"]:
         faults.append("integer_forms=False goes with calibration alone, qat trains with the integer functions")
+    if not faults and content["method"] != "qat" and content["epochs"]:
+        faults.append(f"epochs={content['epochs']} goes with method qat, {content['method']} calibrates alone")
     if faults:
         raise ValueError(f"recipe {source}: {'; '.join(faults)}; quant/recipe.py explains each key")
     values: dict[str, Any] = {field.name: content[field.name] for field in fields(Recipe)}

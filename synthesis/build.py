@@ -52,11 +52,12 @@ class Step:
         title: What it does, for the progress line.
         folder: Folder for its files, relative to the build folder.
         needs: Steps whose outputs it reads.
-        sources: Globs of program files (relative to the repository) that its result depends on.
+        sources: Globs of program files (relative to the repository) that its result depends on, beside its own.
         parameters: Further things its result depends on, as JSON.
         run: Writes files into a folder and returns the content of results/<name>.json.
         shared: The result depends on the model alone; another build folder of the model may hold it.
         prepare: Makes in a moment what the step reads; runs before it is asked whether the step is up to date.
+        published: Names of the files that it leaves in the build folder itself.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Step:
     run: Callable[["Build", Path], dict[str, Any]]
     shared: bool = False
     prepare: Callable[["Build"], None] = lambda build: None
+    published: Callable[["Build"], tuple[str, ...]] = lambda build: ()
 
 
 @dataclass
@@ -161,6 +163,8 @@ class Build:
         parts = {
             "step": step.name,
             "parameters": step.parameters(self),
+            "tools": tool_versions(),
+            "program": file_hash(Path(step.run.__code__.co_filename)),
             "sources": hash_files(step.sources),
             "upstream": self.upstream(step.needs),
         }
@@ -191,9 +195,11 @@ class Build:
         ):
             return False
         folder = self.dir / entry["folder"]
+        kept = {folder / path: found for path, found in entry["outputs"].items()}
+        kept |= {self.dir / name: found for name, found in entry.get("published", {}).items()}
         return all(
-            (folder / path).is_file() and (folder / path).stat().st_size == size and file_hash(folder / path) == sha
-            for path, (size, sha) in entry["outputs"].items()
+            path.is_file() and path.stat().st_size == size and file_hash(path) == sha
+            for path, (size, sha) in kept.items()
         )
 
     def execute(self, steps: Iterable[Step], done: int = 0, more: int = 0) -> None:
@@ -259,11 +265,8 @@ class Build:
             key, upstream = self.key(step), self.upstream(step.needs)
             results = step.run(self, part)
             seeds = results.pop("seeds", None)
-            outputs = {
-                str(path.relative_to(part)): (path.stat().st_size, file_hash(path))
-                for path in sorted(part.rglob("*"))
-                if path.is_file()
-            }
+            outputs = {str(p.relative_to(part)): size_and_hash(p) for p in sorted(part.rglob("*")) if p.is_file()}
+            published = {name: size_and_hash(self.dir / name) for name in step.published(self)}
             self.manifest["steps"].pop(step.name, None)
             replace_folder(part, final)
             write_json(self.dir / "results" / f"{step.name}.json", results)
@@ -275,6 +278,7 @@ class Build:
         finally:
             shutil.rmtree(part, ignore_errors=True)
         entry = {"key": key, "upstream": upstream, "folder": step.folder, "outputs": outputs, "seconds": 0.0}
+        entry |= {"published": published} if published else {}
         self.manifest["steps"][step.name] = entry | ({"seeds": seeds} if seeds else {})
 
     @contextmanager
@@ -330,6 +334,11 @@ def file_hash(path: Path) -> str:
     """sha256 of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def size_and_hash(path: Path) -> tuple[int, str]:
+    """Bytes and sha256 of a file."""
+    return path.stat().st_size, file_hash(path)
 
 
 def hash_files(globs: Iterable[str]) -> str:

@@ -602,13 +602,7 @@ def run_board(build: Build, options: argparse.Namespace, out: Console) -> int:
 
     if build.board["backend"] != "nextpnr":
         raise ValueError(no_backend(build))
-    bitstream_file = built_bitstream(build)
-    build.load()
-    if not build.agrees("pnr"):
-        raise ValueError(
-            f"{bitstream_file} is older than the model beside it; run: make bitstream MODEL={build.model} "
-            f"BOARD={build.board['name']}"
-        )
+    built_bitstream(build)
     if options.images < 1:
         raise ValueError(f"--images {options.images}, expected at least 1")
     arguments = ["--port", options.port, "--baud", str(build.board["uart_baud"]), "--images", str(options.images)]
@@ -620,10 +614,16 @@ def run_board(build: Build, options: argparse.Namespace, out: Console) -> int:
 
 
 def built_bitstream(build: Build) -> Any:
-    """The bitstream of a finished build."""
+    """The bitstream of a finished build.
+
+    Raises:
+        ValueError: there is none, or a step before place and route has run again since.
+    """
     path = build.dir / f"{build.model}.bit"
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist; run: make bitstream MODEL={build.model} BOARD={build.board['name']}")
+    build.load()
+    if not path.is_file() or not build.agrees("pnr"):
+        fault = "is older than the model beside it" if path.is_file() else "does not exist"
+        raise ValueError(f"{path} {fault}; run: make bitstream MODEL={build.model} BOARD={build.board['name']}")
     return path
 
 

@@ -101,10 +101,10 @@ def check_fps(fps: float, clock_mhz: float) -> int:
     """Cycles of an image at a frame rate.
 
     Raises:
-        ValueError: the rate is not positive.
+        ValueError: the rate is not positive, or so small that no number of cycles is that large.
     """
-    if not math.isfinite(fps) or fps <= 0:
-        raise ValueError(f"fold: FPS={fps:g}, expected a frame rate above zero")
+    if not math.isfinite(fps) or fps <= 0 or not math.isfinite(clock_mhz * 1e6 / fps):
+        raise ValueError(f"fold: FPS={fps:g}, expected a frame rate above zero, such as FPS=1000")
     return int(clock_mhz * 1e6 / fps)
 
 
@@ -475,7 +475,8 @@ def search(
     for key in RESOURCES:
         have, want = space.available[key], used[key]
         if want > have:
-            excess[key] = f"{want:,} {RESOURCE_NAMES[key]} of {have:,} ({want / have - 1:+.0%})"
+            more = f" ({want / have - 1:+.0%})" if have else ""
+            excess[key] = f"{want:,} {RESOURCE_NAMES[key]} of {have:,}{more}"
     return Folding(config, cycles, times[slowest], slowest, used, space.available, excess, space.notes)
 
 

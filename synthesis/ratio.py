@@ -56,6 +56,8 @@ def ratio_for(board: dict[str, Any], config: ModelConfig, fraction: float | None
     if mac_luts(board, config, recipe.scheme) > (1 - MIN_SAVING) * mac_luts(board, config, "fixed"):
         return 0
     on_blocks, shift_add = macs_per_cycle(board, config, recipe.scheme, fraction)
+    if not on_blocks + shift_add:
+        return 0
     share = shift_add / (shift_add + on_blocks)
     return min(recipe.row_group, round(recipe.row_group * share / mixed))
 

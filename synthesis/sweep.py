@@ -81,9 +81,10 @@ class Sweep:
         return bits | self.recipes[match["recipe"]]
 
     def origin(self) -> dict[str, dict[str, Any]]:
-        """What outcomes follow from, by the part it belongs to: sweep, network, board, base recipes, choices.
+        """What outcomes follow from, by the part it belongs to: sweep, network, board, hardware, base recipes, choices.
 
-        Without the board's LUT limit: at a fixed frame rate it moves no folding, it only says which one is too large.
+        Without the board's LUT limit: at a fixed frame rate it moves no folding, it only says which one is too large;
+        such points are tried again when it has changed.
         """
         source = CHECKPOINT_DIR / f"{self.backbone}_float.safetensors"
         keys = ("board", "images_per_second", "train_images", "epochs", "warmup_steps")
@@ -94,6 +95,7 @@ class Sweep:
             | {"float_sha256": hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else None},
             f"board {self.board}": {key: board[key] for key in sorted(BOARD_KEYS - {"fold_lut_limit"})},
         }
+        parts["hardware"] = {"seed": self.seeds[0]}
         parts |= {f"recipe {base}": network_keys(load_recipe(base)) for base in self.space["base"]}
         return parts | {f"choices of {name}": choices for name, choices in self.recipes.items()}
 
@@ -374,7 +376,10 @@ def main(words: Sequence[str]) -> int:
                 designs = {point: sweep.params(point) for point in points if point in done}
                 designs |= front_proposals(sweep, trials)
                 tasks = [jobs.hardware(point, params) for point, params in designs.items()]
-                failed |= engine.run(hardware, tasks, sweep_trial.hardware, client).failed
+                limit = load_board(sweep.board)["fold_lut_limit"]
+                again = hardware.user_attrs.get("fold_lut_limit") != limit
+                failed |= engine.run(hardware, tasks, sweep_trial.hardware, client, again=again).failed
+                hardware.set_user_attr("fold_lut_limit", limit)
     if "report" in options.stages:
         from synthesis.reports.sweep import make_sweep_report
 

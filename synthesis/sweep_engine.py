@@ -164,9 +164,10 @@ def finished(study: optuna.Study) -> dict[str, FrozenTrial]:
 
 
 def infeasible(study: optuna.Study) -> dict[str, str]:
-    """Key -> why it cannot be built."""
+    """Key -> why it cannot be built, as the last trial found."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
-    return {t.user_attrs["key"]: t.user_attrs["infeasible"] for t in trials if "infeasible" in t.user_attrs}
+    found = {t.user_attrs["key"]: t.user_attrs["infeasible"] for t in trials if "infeasible" in t.user_attrs}
+    return {key: reason for key, reason in found.items() if key not in finished(study)}
 
 
 def settled_keys(study: optuna.Study) -> set[str]:
@@ -259,6 +260,7 @@ def run(
     report: Callable[[str], None] = print,
     propose: Callable[[dict[str, Any]], Task] | None = None,
     proposals: int = 0,
+    again: bool = False,
 ) -> Tally:
     """Evaluate the tasks that have no finished trial, then new designs that the sampler proposes.
 
@@ -270,6 +272,7 @@ def run(
         report: Told one line per trial.
         propose: Makes a task of the sampler's params; equal designs have equal keys.
         proposals: New designs to evaluate.
+        again: Tasks that were infeasible are evaluated again.
 
     Returns:
         What was finished and what failed. A failed task is tried again by the next run.
@@ -281,7 +284,7 @@ def run(
     """
     with _lease(study) as renew:
         _discard_unfinished(study)
-        known = settled_keys(study)
+        known = set(finished(study)) if again else settled_keys(study)
         todo = deque(task for task in tasks if task.key not in known)
         report(f"sweep: {len(tasks) - len(todo)} of {len(tasks)} fixed trials are finished")
         keys = known | {task.key for task in tasks}

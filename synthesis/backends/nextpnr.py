@@ -324,7 +324,11 @@ def _command(native: str, function: str) -> list[str]:
 
 def version() -> str:
     """Return the version of nextpnr that runs, and which build it is, for the manifest."""
-    command = nextpnr_command()
+    return _version(tuple(nextpnr_command()))
+
+
+@cache
+def _version(command: tuple[str, ...]) -> str:
     answer = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
     found = re.search(r"nextpnr-[\w.-]+", (answer.stdout + answer.stderr).split("Version", 1)[-1])
     number = found.group(0) if found else "version unknown"
@@ -504,6 +508,9 @@ class _Job:
     def run(self, seeds: int, progress: Progress) -> list[_Placement]:
         """Place with seeds 1 to a number, route the most promising, unless that is done; all that are kept."""
         kept = self.kept()
+        self.fastest.update({placement.seed: placement.fmax_mhz or 0.0 for placement in kept})
+        if self.is_enough():
+            return kept
         known = {placement.seed for placement in kept}
         new = self._each(self.place, [seed for seed in range(1, seeds + 1) if seed not in known], progress)
         ranked = sorted([*kept, *new], key=lambda placement: (-placement.placed_mhz, placement.seed))
@@ -556,34 +563,37 @@ class _Job:
 
     def place(self, seed: int, progress: Progress) -> _Placement:
         """Place with one seed."""
+        seconds, placed_mhz = self._place(seed, progress)
+        placement = _Placement(self.folder, seed, placed_mhz, seconds=seconds)
+        self.keep(placement)
+        return placement
+
+    def _place(self, seed: int, progress: Progress) -> tuple[float, float]:
+        """Write a seed's placement; the elapsed seconds, the clock in MHz that the placer takes for reachable."""
         placement = _Placement(self.folder, seed, 0.0)
         log, part = placement.file("place.log"), placement.file("placed.json.part")
         files = ("--write", part.name, "--textcfg", placement.file("placed.config").name)
         seconds = self._run(seed, log, ("--json", self.netlist.name, "--no-route", *files), progress)
         mark_unconnected(part)
         part.replace(placement.file("placed.json"))
-        placed_mhz = placed_fmax(log.read_text(errors="replace"))
-        placement = replace(placement, placed_mhz=placed_mhz, seconds=seconds)
-        self.keep(placement)
-        return placement
+        return seconds, placed_fmax(log.read_text(errors="replace"))
 
     def route(self, placement: _Placement, progress: Progress) -> _Placement:
         """Route a placement for the fastest clock that is met, or up to one that is enough, unless that is done.
 
         One that failed at all aims so far is not routed for a clock that another placement has reached.
         """
-        if placement.reached:
-            self.fastest[placement.seed] = placement.fmax_mhz or 0.0
-            if placement.following is None or self.is_enough():
-                return placement
+        if (placement.reached and placement.following is None) or self.is_enough():
+            return placement
         if not placement.file("placed.json").is_file():
-            again = self.place(placement.seed, progress)
-            placement = replace(placement, seconds=placement.seconds + again.seconds)
+            seconds, _ = self._place(placement.seed, progress)
+            placement = replace(placement, seconds=placement.seconds + seconds)
         slowest, fastest = self.board["clock_mhz_range"]
         first_mhz = min(FIRST_AIM * placement.placed_mhz, self.enough_mhz)
         aim_mhz = placement.following or round(min(max(first_mhz, slowest), fastest), 1)
         placement = replace(placement, following=None)
-        while aim_mhz is not None and slowest <= aim_mhz <= fastest:
+        while aim_mhz is not None:
+            aim_mhz = min(max(aim_mhz, slowest), fastest)  # an aim that is there again ends it
             if self.is_enough():
                 placement = replace(placement, following=aim_mhz)
                 break

@@ -41,15 +41,16 @@ def parameters(build: Build) -> dict[str, Any]:
 
 
 def calibrate(build: Build) -> None:
-    """Make the checkpoint of a recipe that only calibrates, when it is missing: seconds to a minute."""
-    from models.names import is_calibrated
+    """Make the checkpoint of a recipe that only calibrates, when none of the recipe as it is is there: a minute."""
+    from models.names import RECIPE_DIR, is_calibrated
 
-    if is_untrained(build) or checkpoint(build).is_file() or not is_calibrated(build.config, build.recipe_dir):
+    if is_untrained(build) or build.recipe_dir != RECIPE_DIR or not is_calibrated(build.config):
         return
-    from models.train import checkpoint_of
+    from models.train import is_current, make_checkpoint
 
-    build.report(f"no {checkpoint(build).name}: calibrating")
-    checkpoint_of(build.model, build.checkpoint_dir)
+    if not is_current(build.config, build.checkpoint_dir):
+        build.report(f"no {checkpoint(build).name} of this recipe: calibrating")
+        make_checkpoint(build.config, build.checkpoint_dir)
 
 
 def integer_network(build: Build) -> tuple[Any, dict[str, Any]]:

@@ -10,8 +10,11 @@ from synthesis.steps import synth
 
 
 def parameters(build: Build) -> dict[str, Any]:
-    """What synthesis depends on, the number of placements, and the clock that is enough."""
-    return {**synth.parameters(build), "seeds": build.seeds, "enough_mhz": build.enough_mhz}
+    """What synthesis depends on, the number of placements, the clock that is enough, which nextpnr it is."""
+    from synthesis.backends import nextpnr
+
+    asked = {"seeds": build.seeds, "enough_mhz": build.enough_mhz}
+    return {**synth.parameters(build), **asked, "nextpnr": nextpnr.version()}
 
 
 def run(build: Build, out: Path) -> dict[str, Any]:
@@ -34,4 +37,13 @@ def run(build: Build, out: Path) -> dict[str, Any]:
     return {**routed.results(), "tools": {"nextpnr": nextpnr.version()}}
 
 
-STEP = Step("pnr", "place, route, bitstream", "09_pnr", ("synth",), synth.SOURCES, parameters, run)
+STEP = Step(
+    "pnr",
+    "place, route, bitstream",
+    "09_pnr",
+    ("synth",),
+    synth.SOURCES,
+    parameters,
+    run,
+    published=lambda build: (f"{build.model}.bit",),
+)

@@ -9,8 +9,10 @@ from synthesis.build import Build, Step
 
 
 def parameters(build: Build) -> dict[str, Any]:
-    """The results by step, and the reference of hardware EER."""
-    return {"steps": belonging(build), "reference": build.reference and build.reference.read_text(encoding="utf-8")}
+    """The results by step, the board, and the reference of hardware EER."""
+    reference = build.reference and build.reference.read_text(encoding="utf-8")
+    board = {key: value for key, value in build.board.items() if key != "dir"}
+    return {"steps": belonging(build), "board": board, "reference": reference}
 
 
 def belonging(build: Build) -> dict[str, Any]:
@@ -29,4 +31,13 @@ def run(build: Build, out: Path) -> dict[str, Any]:
     return {}
 
 
-STEP = Step("report", "report.json, report.html", "11_report", (), ("synthesis/reports/*",), parameters, run)
+STEP = Step(
+    "report",
+    "report.json, report.html",
+    "11_report",
+    (),
+    ("synthesis/reports/*",),
+    parameters,
+    run,
+    published=lambda build: ("report.json", "report.html"),
+)

@@ -8,7 +8,14 @@ from synthesis.build import Build, Step
 
 NETLIST = "netlist.json"
 NETLIST_VERILOG = "netlist.v"
-SOURCES = ("synthesis/backends/*.py", "synthesis/board.py", "hw/boards/**/*", "hw/rtl/**/*.sv")
+SOURCES = (
+    "synthesis/backends/*.py",
+    "synthesis/board.py",
+    "synthesis/generate.py",
+    "synthesis/host.py",
+    "hw/boards/**/*",
+    "hw/rtl/**/*.sv",
+)
 
 
 def parameters(build: Build) -> dict[str, Any]:

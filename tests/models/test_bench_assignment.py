@@ -68,8 +68,12 @@ def test_rules_are_compared_on_trained_networks_too(tiny, capsys, monkeypatch):
     assert bench_assignment.main([*words, "0"]) == 0
     calibrated = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert all(a["logit_error_percent"] != b["logit_error_percent"] for a, b in zip(rows, calibrated, strict=True))
-    assert bench_assignment.main([*words, "-1"]) == 1
-    assert capsys.readouterr().err == "bench-assignment: --train-images=-1, expected 0 or more\n"
+    for given, reason in (
+        ("-1", ", expected 0 or more"),
+        ("127", " do not fill a batch of recipe 'default', expected 128"),
+    ):
+        assert bench_assignment.main([*words, given]) == 1
+        assert capsys.readouterr().err.startswith(f"bench-assignment: --train-images={given}{reason}")
 
 
 def test_table_has_mean_and_deviation():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models import train as training
-from models.checkpoint import Checkpoint, save_checkpoint
+from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from models.fake_quant import FakeQuantViT, squared_gradients
 from models.names import checkpoint_folder, parse_model_name
 from models.ptq import METHODS, Calibration, calibrate, largest_shift, mixed_precision
@@ -19,6 +19,9 @@ from models.vit import ViT
 from quant.export import execute, export_qonnx
 from quant.ptq import IntegerFormError, Noisy, Twin, Uniform
 from quant.recipe import load_recipe
+from synthesis.board import load_board
+from synthesis.build import Build
+from synthesis.steps import export
 
 TINY = ViTDims(8, 1, 4, 2, 16, 2, 2, 2, 4)
 SEED = 3
@@ -260,6 +263,44 @@ def test_offsets_behind_the_mix_come_back_from_the_checkpoint(small):
     for block in network.formats.mix_offsets:
         bias = network.requants()[f"{block}.attn.mix"].bias
         assert bias.shape == (config.dims.num_heads, 1, config.dims.head_dim) and len(bias.unique()) > 1
+
+
+def test_a_calibration_of_another_recipe_or_float_network_is_not_current(small, monkeypatch, tmp_path):
+    config, float_checkpoint = small
+    monkeypatch.setattr(training, "float_checkpoint_path", lambda config, folder=None: float_checkpoint)
+    folder = checkpoint_folder(config)
+    assert not training.is_current(config, folder)
+    training.make_checkpoint(config, folder)
+    assert training.is_current(config, folder)
+    recipe = load_recipe("ptq4vit")
+    for change in ({"calibration_images": 7}, {"integer_forms": False}, {"assignment": "sensitivity"}, {"seed": 9}):
+        edited = dataclasses.replace(recipe, **change)
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "load_recipe", lambda name, recipe_dir=None, edited=edited: edited)
+            assert not training.is_current(config, folder), change
+            if "seed" not in change:  # the trials of a sweep have one recipe and a seed each
+                with pytest.raises(ValueError, match=f"made with another recipe: {next(iter(change))}="):
+                    training.load_integer(config)
+    other = load_checkpoint(float_checkpoint, kind="float")
+    changed = {name: tensor + 0.01 for name, tensor in other.tensors.items()}
+    save_checkpoint(float_checkpoint, dataclasses.replace(other, tensors=changed))
+    assert not training.is_current(config, folder)
+
+
+def test_export_calibrates_where_the_checkpoint_is_not_of_the_recipe(small, monkeypatch, tmp_path):
+    """With the shift-add rows that the board gave, where the recipe leaves them to it."""
+    config, _ = small
+    made, current = [], False
+    monkeypatch.setattr(training, "is_current", lambda config, folder: current)
+    monkeypatch.setattr(training, "train", lambda *arguments: made.append(arguments))
+    build = Build(dataclasses.replace(config, shift_add_rows=3), load_board("ulx3s_85f"), report=lambda text: None)
+    build.checkpoint_dir = tmp_path / "checkpoint"
+    export.calibrate(build)
+    current = True
+    export.calibrate(build)
+    assert [(name, folder, rows) for name, folder, _, _, rows in made] == [
+        (config.source_name, tmp_path / "checkpoint", 3)
+    ]
 
 
 def test_train_evaluates_a_published_form_and_refuses_its_integers(small, monkeypatch, capsys):

@@ -55,6 +55,8 @@ def test_unknown_and_missing_keys_in_one_message():
         ({"mixed_layers": "some"}, r"mixed_layers='some', expected one of mlp, all, none"),
         ({"method": "ptv"}, r"method='ptv', expected one of qat, ptq, liu, ptq4vit, apqvit, noisyquant"),
         ({"integer_forms": False}, r"integer_forms=False goes with calibration alone, qat trains with the integer"),
+        ({"method": "ptq", "epochs": 3}, r"epochs=3 goes with method qat, ptq calibrates alone"),
+        ({"batch_size": 55_001}, r"batch_size=55001, expected an integer from 1 to 55000"),
         ({"integer_forms": 1}, r"integer_forms=1, expected one of True, False"),
         ({"explore_weight_bits": [3, 9]}, r"explore_weight_bits=\[3, 9\], expected a list of widths, each from 2 to 8"),
         ({"explore_weight_bits": 3}, r"explore_weight_bits=3, expected a list of widths, each from 2"),

@@ -40,7 +40,7 @@ def evaluate(job: dict[str, Any]) -> dict[str, Any]:
     with Path(job["log"]).open("a") as log:
         log.write(f"{job['key']} {os.getpid()}\n")
     time.sleep(job.get("seconds", 0.0))
-    if "infeasible" in job:
+    if job.get("infeasible"):
         raise engine.InfeasibleError(job["infeasible"])
     if "once" in job and not Path(job["once"]).exists():
         if job.get("kill"):

@@ -402,6 +402,31 @@ def test_a_placement_is_routed_for_the_fastest_clock_that_is_met(
     assert fake.seeds == [1, 1, 1]
 
 
+def test_aims_end_at_the_slowest_and_fastest_clock(
+    board, netlist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a placement that promises 42 MHz 52.5 are aimed for, then 50, not 47.2; above 127.7 follow 131, no more."""
+    aimed: list[float] = []
+    fake = FakeNextpnr({}, {1: 42})
+
+    def run(command, log, cwd, what, progress=None, hint=""):
+        if "--no-place" in command:
+            log.write_text("")
+            aimed.append(aimed_mhz(command, cwd))
+            fake.fmax_mhz = {1: aimed[-1] + 0.1}
+            for iteration in range(1, 70 if aimed[-1] == 52.5 else 1):
+                progress(1.0, f"Info:     iter={iteration} wires=4 overused=300 overuse=300 tmgfail=0 archfail=NA")
+        return fake(command, log, cwd, what, progress, hint)
+
+    monkeypatch.setattr(nextpnr, "run_tool", run)
+    routed = nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", seeds=1)
+    assert aimed[:2] == [52.5, 50] and routed.aims["52.5"] is None and routed.clock_mhz == 50
+    fake.placed_mhz = {1: 99.2}
+    aimed.clear()
+    routed = nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", seeds=1)
+    assert aimed == [124, 127.7, 131] and 130.5 < routed.clock_mhz <= 131
+
+
 def test_aims_follow_from_the_wires_that_miss_one() -> None:
     assert [nextpnr.slower_aim(100, wires) for wires in (1, 20, 21, 200, 201, 5000)] == [97, 97, 95, 95, 90, 90]
     assert [nextpnr.faster_aim(90, fmax_mhz) for fmax_mhz in (89, 90, 92.7, 95.1)] == [92.7, 92.7, 92.7, 95.1]
@@ -564,6 +589,10 @@ def test_a_clock_that_is_enough_ends_routing_and_a_faster_one_goes_on_from_there
     assert aimed == [80, 82.4, 84.9] and routed.fmax_mhz == pytest.approx(85.2) and fake.seeds == [1, 1]
     assert route(None).aims == routed.aims | {"87.4": 87.7, "90": 90.3, "92.7": 93.0, "95.5": 95.0, "98.4": 95.0}
     assert route(90).fmax_mhz == route(None).fmax_mhz == 95 and fake.seeds == [1, 1, 1]
+    made = len(fake.seeds), len(aimed)
+    kept = tmp_path / "kept"
+    nextpnr.place_and_route(netlist, board, tmp_path / "out", "big", seeds=3, enough_mhz=90, kept=kept)
+    assert (len(fake.seeds), len(aimed)) == made  # what is kept is enough
     netlist.write_text("{ }")
     aimed.clear()
     assert route(120).fmax_mhz == 95 and aimed[0] == 90  # a clock that is out of reach is not aimed for first

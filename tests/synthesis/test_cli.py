@@ -17,9 +17,11 @@ import pytest
 
 from models import registry
 from models.names import list_models, parse_model_name
+from synthesis import build as build_module
 from synthesis import cli
 from synthesis.board import list_boards, load_board
 from synthesis.build import ROOT, Build, Step, write_json
+from synthesis.steps import STEPS
 from tests.synthesis.conftest import TINY
 
 RESULTS = ROOT / "docs" / "results"
@@ -332,6 +334,55 @@ def build(tmp_path):
     made = Build(parse_model_name("vit_mini_w4a8"), load_board("ulx3s_85f"), root=tmp_path, report=lambda text: None)
     made.load()
     return made
+
+
+def test_step_follows_from_its_own_file_and_the_tools(build, monkeypatch):
+    for step in STEPS.values():
+        assert Path(step.run.__code__.co_filename).name == f"{step.name}.py"
+    first = Counter("first")
+    build.execute([first.step])
+    with monkeypatch.context() as patch:
+        patch.setattr(build_module, "tool_versions", lambda: {"pyosys": "0"})
+        assert not build.up_to_date(first.step)
+    assert build.up_to_date(first.step)
+    hashed = build_module.file_hash
+    own = Path(first.step.run.__code__.co_filename)
+    monkeypatch.setattr(build_module, "file_hash", lambda path: "edited" if path == own else hashed(path))
+    assert not build.up_to_date(first.step)
+
+
+def test_file_in_the_build_folder_is_made_again_when_it_is_gone(build):
+    def run(build, out):
+        (build.dir / "name.bit").write_text("bits")
+        return {}
+
+    step = Step("first", "test", "first", (), (), lambda build: {}, run, published=lambda build: ("name.bit",))
+    build.execute([step])
+    assert build.up_to_date(step)
+    (build.dir / "name.bit").write_text("other")
+    assert not build.up_to_date(step)
+    (build.dir / "name.bit").unlink()
+    build.execute([step])
+    assert (build.dir / "name.bit").read_text() == "bits"
+    board = load_board("ulx3s_85f")
+    assert STEPS["pnr"].published(build) == ("vit_mini_w4a8.bit",)
+    keys = {build.key(STEPS["report"])}
+    build.board = board | {"resources": board["resources"] | {"ff": 7}}
+    assert build.key(STEPS["report"]) not in keys
+
+
+def test_bitstream_of_an_older_design_is_not_used(build):
+    lower, pnr = Counter("synth"), Counter("pnr", ("synth",))
+    build.execute([lower.step, pnr.step])
+    bit = build.dir / "vit_mini_w4a8.bit"
+    with pytest.raises(ValueError, match=r"vit_mini_w4a8.bit does not exist; run: make bitstream MODEL=vit_mini_w4a8"):
+        cli.built_bitstream(build)
+    bit.write_text("bits")
+    assert cli.built_bitstream(build) == bit
+    lower.text = "b"
+    build.execute([lower.step])
+    with pytest.raises(ValueError, match=r"vit_mini_w4a8.bit is older than the model beside it; run: make bitstream"):
+        cli.built_bitstream(build)
 
 
 def test_second_run_does_nothing(build):

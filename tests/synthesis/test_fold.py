@@ -80,7 +80,12 @@ def test_frame_rate_decides(model):
 
 
 @pytest.mark.parametrize(
-    ("fps", "text"), [(1e6, "at one element a cycle; at most FPS="), (0.0, "FPS=0, expected a frame rate above zero")]
+    ("fps", "text"),
+    [
+        (1e6, "at one element a cycle; at most FPS="),
+        (0.0, "FPS=0, expected a frame rate above zero"),
+        (1e-310, "FPS=1e-310, expected a frame rate above zero"),
+    ],
 )
 def test_impossible_frame_rate_is_refused(model, fps, text):
     with pytest.raises(ValueError) as refused:
@@ -203,6 +208,8 @@ def test_what_does_not_fit_is_named(model):
     board = load_board("ulx3s_85f") | {"fold_lut_limit": 1000}
     excess = fold.search(model, board).excess
     assert list(excess) == ["lut"] and " LUT of 1,000 (+" in excess["lut"]
+    excess = fold.search(model, board, fraction=1e-6).excess  # a share without a block or LUT
+    assert excess["lut"].endswith(" LUT of 0") and list(excess) == ["lut", "dsp", "bram"]
 
 
 def test_finn_runs_its_reports_on_the_graph(model, tmp_path):

@@ -39,6 +39,8 @@ def test_macs_per_cycle_by_hand(fixed_costs):
     no_room = board(fold_lut_limit=5_000)
     assert macs_per_cycle(no_room, AUTO_MODEL, "sp2") == (200, 0.0)
     assert ratio_for(no_room, AUTO_MODEL) == 0
+    nothing = board(resources={"lut": 100_000, "ff": 1, "dsp": 0, "bram": 0}, fold_lut_limit=0)
+    assert macs_per_cycle(nothing, AUTO_MODEL, "sp2") == (0, 0.0) and ratio_for(nothing, AUTO_MODEL) == 0
 
 
 def test_mixed_share_by_hand():

@@ -213,6 +213,26 @@ def test_sweep_infeasible_point_is_settled(tmp_path, client):
     assert again == engine.Tally() and starts(tmp_path) == {"1_0": 1, "2_0": 1}
 
 
+def test_sweep_infeasible_point_is_tried_again_on_request(tmp_path, client):
+    """What was infeasible and is finished now is finished alone; what still is has the reason found last."""
+    study = stand_in.study_in(tmp_path)
+    chosen = [{"x": 1, "y": 0}, {"x": 2, "y": 0}, {"x": 3, "y": 0}]
+    engine.run(
+        study, [stand_in.task(tmp_path, c, infeasible="needs 3 of 2") for c in chosen[:2]], stand_in.evaluate, client
+    )
+    tasks = [
+        stand_in.task(tmp_path, c, infeasible=reason)
+        for c, reason in zip(chosen, ("", "needs 3 of 1", ""), strict=True)
+    ]
+    assert engine.run(study, tasks[:2], stand_in.evaluate, client) == engine.Tally()
+    tally = engine.run(study, tasks, stand_in.evaluate, client, again=True)
+    assert sorted(tally.finished) == ["1_0", "3_0"] and tally.infeasible == {"2_0": "needs 3 of 1"}
+    assert set(engine.finished(study)) == {"1_0", "3_0"} and engine.infeasible(study) == {"2_0": "needs 3 of 1"}
+    assert len(engine.settled(study)) == 3
+    engine.run(study, tasks, stand_in.evaluate, client, again=True)
+    assert starts(tmp_path) == {"1_0": 2, "2_0": 3, "3_0": 1}
+
+
 def test_sweep_takes_up_settled_trials(tmp_path, client):
     study = stand_in.study_in(tmp_path)
     tasks = [
@@ -255,7 +275,7 @@ def test_sweep_search_stops_when_nothing_is_left(tmp_path, client):
     lines = []
     tally = engine.run(study, whole, stand_in.evaluate, client, lines.append, lambda p: task(tmp_path, p), 2)
     assert len(tally.finished) == 18
-    assert lines[-1] == "sweep: the sampler repeats itself; 2 proposals are left undone"
+    assert "sweep: the sampler repeats itself; 2 proposals are left undone" in lines
 
 
 def test_sweep_has_one_coordinator(tmp_path, client):
