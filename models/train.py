@@ -536,8 +536,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--shift-add-rows", type=int, help="of every group, for a recipe that leaves them to the board")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch threads (default: all cores)")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
     try:
+        if options.threads < 1:
+            raise ValueError(f"train: --threads={options.threads}, expected 1 or more")
+        torch.set_num_threads(options.threads)
         config = replace(parse_model_name(options.model), shift_add_rows=options.shift_add_rows)
         details = train(
             options.model,

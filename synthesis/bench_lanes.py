@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from models.names import build_root
 from quant.schemes import FIXED, POT, SP2, encode, magnitudes
 from sim.golden.mvu import da_offset, mvu, packed_second
 from sim.golden.reader import reader
@@ -44,7 +45,7 @@ TILE = 256  # tokens of a tile where weights stay
 CHUNKS = 127  # of a row: up to 4,064 inputs on ECP5, 4,572 on UltraScale+
 SCHEMES = {"fixed": FIXED, "pot": POT, "sp2": SP2}
 LUTRAM = {"TRELLIS_DPR16X4": 6}  # sites of a cell; those of UltraScale+ come from yosys.XCUP_CELLS
-FOLDER = ROOT / "build" / "bench_lanes"
+FOLDER = build_root() / "bench_lanes"
 
 # The lane that `*` gives: in place of mvu_lane_planes, multiplier blocks forbidden
 PRODUCT_LANE = """
@@ -344,6 +345,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         names = ", ".join(f"{lane.target}/{lane.name}/{lane.scheme}" for lane in lanes())
         fault = f"--only '{options.only}' names no lane, known are {names}"
         print(f"error: {fault if not chosen else '--workers must be 1 or more'}", file=sys.stderr)
+        return 1
+    if options.markdown and not options.markdown.parent.is_dir():
+        print(f"error: --markdown {options.markdown}: its folder does not exist", file=sys.stderr)
         return 1
     started = time.monotonic()
     FOLDER.mkdir(parents=True, exist_ok=True)

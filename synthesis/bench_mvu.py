@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.names import build_root
 from sim.toolchain import ROOT, unit_sources
 from synthesis.backends import nextpnr, yosys
 from synthesis.backends.process import run_tool
@@ -86,6 +87,14 @@ class Measured:
         return f"| {' | '.join(cells)} |"
 
 
+def check(lanes: str, pe: int, simd: int) -> None:
+    """Raise ValueError for unknown lanes, or an odd or non-positive size."""
+    if lanes not in LANES:
+        raise ValueError(f"bench-mvu: unknown lanes '{lanes}', expected one of {', '.join(LANES)}")
+    if pe < 2 or pe % 2 or simd < 1:
+        raise ValueError(f"bench-mvu: {pe} x {simd} is no size; give an even number of rows and 1 or more inputs")
+
+
 def measure(lanes: str, pe: int, simd: int, out_dir: Path, seed: int = 1, freq_mhz: float = 100.0) -> Measured:
     """Synthesize, place and route.
 
@@ -101,10 +110,7 @@ def measure(lanes: str, pe: int, simd: int, out_dir: Path, seed: int = 1, freq_m
         ValueError: unknown lanes, or an odd or non-positive size.
         RuntimeError: a tool failed.
     """
-    if lanes not in LANES:
-        raise ValueError(f"bench-mvu: unknown lanes '{lanes}', expected one of {', '.join(LANES)}")
-    if pe < 2 or pe % 2 or simd < 1:
-        raise ValueError(f"bench-mvu: {pe} x {simd} is no size; give an even number of rows and 1 or more inputs")
+    check(lanes, pe, simd)
     sources = [*unit_sources("mvu"), HARNESS]
     rows = {name: pe if value is True else value for name, value in LANES[lanes].items()}
     placer = "heap" if "DSP_SUMS" in rows else "static"  # nextpnr 0.11.1 stops in its static placer at an ALU54B
@@ -176,10 +182,12 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the placer (1)")
     parser.add_argument("--freq", type=float, default=100.0, help="MHz to aim at (100)")
     arguments = parser.parse_args(argv)
-    out = ROOT / "build" / "bench_mvu"
-    print(f"{yosys.version()}, {nextpnr.version()}, {PART} {PACKAGE} grade {SPEED}, seed {arguments.seed}")
-    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+    out = build_root() / "bench_mvu"
     try:
+        for lanes in arguments.lanes:
+            check(lanes, arguments.pe, arguments.simd)
+        print(f"{yosys.version()}, {nextpnr.version()}, {PART} {PACKAGE} grade {SPEED}, seed {arguments.seed}")
+        print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
         for lanes in arguments.lanes:
             folder = out / f"{lanes}_{arguments.pe}x{arguments.simd}"
             found = measure(lanes, arguments.pe, arguments.simd, folder, arguments.seed, arguments.freq)

@@ -22,6 +22,7 @@ from qonnx.custom_op.registry import getCustomOp
 from scipy.optimize import nnls
 from tqdm import tqdm
 
+from models.names import build_root
 from quant.layers import BIAS_FRACTION
 from quant.schemes import FIXED, POT, SP2, magnitudes
 from sim.toolchain import ROOT, content_hash
@@ -34,7 +35,7 @@ from synthesis.finn_env import load_finn
 from synthesis.generate import generate_finn_unit
 
 ops = load_finn()
-FOLDER = ROOT / "build" / "calibrate"
+FOLDER = build_root() / "calibrate"
 FAMILY_NAMES = {"ecp5": "ECP5", "xcup": "UltraScale+"}
 BACKENDS = [
     ROOT / "synthesis" / "backends" / f"{name}.py"

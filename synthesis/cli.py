@@ -47,7 +47,6 @@ OTHER_VERBS = (
     "flash",
     "run",
     "bench",
-    "clean",
     "list-models",
     "list-boards",
 )
@@ -211,8 +210,10 @@ def make_build(options: argparse.Namespace, display: Display) -> Build:
     if options.lanes not in LANES:
         raise ValueError(f"unknown LANES={options.lanes!r}; expected one of {', '.join(LANES)}")
     reference = Path(options.reference) if options.reference else None
-    if reference is not None and not reference.is_file():
-        raise ValueError(f"--reference {reference} does not exist; expected the report.json of a finished build")
+    if reference is not None:
+        from synthesis.reports.report import read_reference
+
+        read_reference(reference)
     shown = (display.report, display.busy, display.progress)
     build = Build(config, board, fps, options.untrained, build_root(), *shown, reference=reference)
     build.fraction, build.lanes, build.checkpoint_dir = fraction, options.lanes, checkpoint_folder(config)
@@ -291,7 +292,6 @@ def run(options: argparse.Namespace) -> int:
         "flash": flash,
         "run": run_board,
         "bench": bench,
-        "clean": clean,
     }
     if options.verb in special:
         return special[options.verb](build, options, out)
@@ -639,15 +639,4 @@ def bench(build: Build, options: argparse.Namespace, out: Console) -> int:
     for section in ("throughput", "simulation"):
         for key, value in results.get(section, {}).items():
             out.print(f"{section}.{key}: {value:,}" if isinstance(value, int | float) else f"{section}.{key}: {value}")
-    return 0
-
-
-def clean(build: Build, options: argparse.Namespace, out: Console) -> int:
-    """Remove the build folder of one model and board."""
-    if not build.dir.is_dir():
-        out.print(f"{build.dir} does not exist")
-        return 0
-    with build.locked():
-        shutil.rmtree(build.dir)
-    out.print(f"removed {build.dir}")
     return 0

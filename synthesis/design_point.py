@@ -17,13 +17,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from models.names import build_root
 from synthesis import bench_lanes
 from synthesis.backends import yosys
-from synthesis.build import ROOT, git_hash, write_json, write_text
+from synthesis.build import git_hash, write_json, write_text
 
 ROWS = 8
 TARGET = "xcup"
-RESULTS = ROOT / "docs" / "results" / "zcu102_mixed.md"
 # Published for Auto-ViT-Acc on ZCU102 (FPL 2022, DeiT W8A8 mixed): what its design uses
 BUDGET = {"lut": 185_000, "dsp": 1552}
 KEPT = 0.30  # of the LUTs, for everything beside the mvus
@@ -103,8 +103,15 @@ def fill(dsp_lanes: Sequence[Mvu], lut_lanes: Mvu | None, lut: int, dsp: int) ->
     return Point(name, (first, second), round(used("macs")), figures)
 
 
-def markdown(mvus: list[Mvu], points: list[Point], lut: int, dsp: int, measured: str) -> str:
-    """docs/results/zcu102_mixed.md; measured: commit, day and machine."""
+def room(lut: int) -> int:
+    """LUTs of a budget that mvus may use."""
+    return round(lut * (1 - KEPT))
+
+
+def markdown(mvus: list[Mvu], points: list[Point], given: dict[str, int], measured: str) -> str:
+    """The report (docs/results/zcu102_mixed.md); given: the budget, measured: commit, day and machine."""
+    lut, dsp = room(given["lut"]), given["dsp"]
+    whose = ", the published size of Auto-ViT-Acc's mixed design on this board" if given == BUDGET else ""
     alone, mixed = points[0], points[1:]
     fixed = max((p for p in mixed if p.name.endswith("fixed")), key=lambda p: p.macs)
     shift = max((p for p in mixed if not p.name.endswith("fixed")), key=lambda p: p.macs, default=None)
@@ -115,8 +122,8 @@ def markdown(mvus: list[Mvu], points: list[Point], lut: int, dsp: int, measured:
   {shift.macs / fixed.macs - 1:+.1%} against fixed-point rows."""
     text = f"""# DSP and LUT lanes together in the ZCU102 budget of Auto-ViT-Acc
 
-Multiply-accumulates of a cycle, W4A8 (4-bit weights, 8-bit activations), that {BUDGET["lut"]:,} LUTs and
-{BUDGET["dsp"]:,} DSP48E2 hold, the published size of Auto-ViT-Acc's mixed design on this board.
+Multiply-accumulates of a cycle, W4A8 (4-bit weights, 8-bit activations), that {given["lut"]:,} LUTs and
+{dsp:,} DSP48E2 hold{whose}.
 {KEPT:.0%} of the LUTs are kept for everything beside the mvus, which leaves {lut:,}.
 
     make design-point
@@ -171,17 +178,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dsp", type=int, default=BUDGET["dsp"], help="multiplier blocks of the budget")
     parser.add_argument("--only", default="", help="lanes to measure, such as lut_da/fixed; all without it")
     parser.add_argument("--machine", default="", help="what the machine is, for the report")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="file that takes the report")
+    folder = build_root()
+    parser.add_argument("--results", type=Path, default=folder / "design_point.md", help="file that takes the report")
     options = parser.parse_args(arguments)
     if options.lut < 1 or options.dsp < 1:
         print(f"error: --lut {options.lut} --dsp {options.dsp}: expected two budgets above zero", file=sys.stderr)
         return 1
     known = [(lane, scheme) for scheme in bench_lanes.SCHEMES for lane in LUT_LANES]
-    chosen = [
-        pair for pair in known if "/".join(pair) in (options.only.split(",") if options.only else map("/".join, known))
-    ]
-    if "fixed" not in [scheme for _, scheme in chosen]:
-        print(f"error: --only {options.only!r} has no lane of fixed-point rows; known are {known}", file=sys.stderr)
+    names = ["/".join(pair) for pair in known]
+    wanted = options.only.split(",") if options.only else names
+    chosen = [pair for pair, name in zip(known, names, strict=True) if name in wanted]
+    if not set(wanted) <= set(names) or "fixed" not in [scheme for _, scheme in chosen]:
+        expected = f"expected some of {', '.join(names)}, one of fixed-point rows among them"
+        print(f"error: --only {options.only!r}: {expected}", file=sys.stderr)
         return 1
     try:
         on_blocks = [measure(DSP_LANE, "fixed")]
@@ -194,12 +203,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RuntimeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    lut, dsp = round(options.lut * (1 - KEPT)), options.dsp
+    lut, dsp = room(options.lut), options.dsp
     mvus = [*on_blocks, *on_luts]
     points = [fill(on_blocks, mvu, lut, dsp) for mvu in (None, *on_luts)]
-    write_json(ROOT / "build" / "design_point.json", content(mvus, points, lut, dsp))
+    if not points[0].macs:
+        least = f"{on_blocks[0].lut / (1 - KEPT):,.0f} LUT and {on_blocks[0].dsp:,.0f} DSP"
+        print(f"error: --lut {options.lut} --dsp {dsp}: no mvu fits, expected {least} or more", file=sys.stderr)
+        return 1
+    write_json(folder / "design_point.json", content(mvus, points, lut, dsp))
     measured = ", ".join(filter(None, [f"{date.today()}, commit {git_hash()}", options.machine]))
-    write_text(options.results, markdown(mvus, points, lut, dsp, measured))
+    write_text(options.results, markdown(mvus, points, {"lut": options.lut, "dsp": dsp}, measured))
     for point in points:
         print(f"{point.name}: {point.macs:,} MAC per cycle, {point.macs / points[0].macs:.2f} times DSP lanes alone")
     print(f"results: {options.results}")

@@ -137,9 +137,8 @@ def load_sweep(name: str, folder: Path = SWEEP_DIR) -> Sweep:
     Raises:
         ValueError: no such sweep, no valid YAML, or keys and values that do not fit (all of them at once).
     """
-    path = folder / f"{name}.yaml"
-    if not path.is_file():
-        known = list_sweeps(folder)
+    path, known = folder / f"{name}.yaml", list_sweeps(folder)
+    if name not in known:
         raise ValueError(f"unknown sweep {name!r}; {suggest(name, known)} (files of synthesis/sweeps)")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))

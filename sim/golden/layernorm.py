@@ -9,8 +9,7 @@ from quant.intmath import clip, half_even, shift_round
 
 Z_BITS = 16  # width of the normalized value
 Z_FRAC = 10  # its fraction bits: z = (x - mean) / std * 2**Z_FRAC
-MANT_BITS = 16  # the variance is normalized to a mantissa in [2**14, 2**16)
-TABLE_LOW = 64  # first used index of the rsqrt table (mantissa >> 8 is 64..255)
+TABLE_LOW = 64  # first used index of the rsqrt table (the mantissa, 16 bits, is in [2**14, 2**16), >> 8 in 64..255)
 
 
 def rsqrt_table() -> np.ndarray:

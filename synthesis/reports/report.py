@@ -126,6 +126,26 @@ def collect(results: dict, model: str, board: dict, reference: dict | None = Non
     return report
 
 
+def read_reference(path: Path) -> dict:
+    """The report.json of the build that hardware EER refers to.
+
+    Raises:
+        ValueError: it cannot be read, or is no report of a build whose latency and resources were measured.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        figures = {**found["resources"], "latency_cycles": found["throughput"]["latency_cycles"]}
+        absent = [key for key in HARDWARE_SET if not figures.get(key)]
+        if absent or not {"name", "board"} <= found.keys():
+            raise ValueError(f"no figures for {', '.join(absent) or 'name and board'}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"report: reference {path} is not the report.json of a finished build ({type(error).__name__}: {error}); "
+            "expected build/<model>/<board>/report.json"
+        ) from None
+    return found
+
+
 def _eer(report: dict, reference: dict | None) -> dict:
     shape, missing = report["model"], report["not_measured"]
     out: dict[str, Any] = {"reference": "ViT-B/16", "normalisation": "Eq. 26: plain mean over the set"}
@@ -251,12 +271,7 @@ def make_report(
         raise ValueError(
             f"report: {build_dir}/results is empty; run 'make bitstream MODEL={model} BOARD={board['name']}' first"
         )
-    reference = None
-    if reference_path is not None:
-        try:
-            reference = json.loads(Path(reference_path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"report: reference {reference_path} is not a readable report.json ({error})") from error
+    reference = None if reference_path is None else read_reference(reference_path)
     report = collect(results, model, board, reference)
     manifest_path = build_dir / "manifest.json"
     manifest = json.loads(manifest_path.read_text(encoding="utf-8")) if manifest_path.exists() else {}

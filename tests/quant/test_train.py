@@ -112,6 +112,8 @@ def test_train_refuses_models_without_data(capsys):
     text = capsys.readouterr().err
     assert text.startswith("error: train: 'deit_s_w4a8' takes 224 x 224 images of 3 channels")
     assert text.count("train:") == 1
+    assert training.main(["--model", "vit_mini_w4a8", "--threads", "0"]) == 1
+    assert capsys.readouterr().err.endswith("train: --threads=0, expected 1 or more\n")
     assert training.main(["--model", "vit_mini_w9a8"]) == 1
     assert "weight bits 9" in capsys.readouterr().err
 

@@ -70,6 +70,8 @@ def test_bench_lanes_refuses_bad_input(tmp_path, capsys):
         lane_table(tmp_path / "none.json")
     assert main(["--only", "ecp6"]) == 1
     assert "--only 'ecp6' names no lane, known are ecp5/product/fixed" in capsys.readouterr().err
+    assert main(["--markdown", str(tmp_path / "none" / "lanes.md")]) == 1
+    assert "none/lanes.md: its folder does not exist" in capsys.readouterr().err
 
 
 ADD_MULTI = """module add_multi;

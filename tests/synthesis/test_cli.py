@@ -61,7 +61,10 @@ def fails(capsys, *words):
         (("pnr", "--clock", "fast"), "CLOCK='fast' is not a number of 50..131"),
         (("rtl", "--fraction", "a third"), "FRACTION='a third' is not a number above 0"),
         (("rtl", "--lanes", "lut"), "unknown LANES='lut'; expected one of all, dsp"),
-        (("report", "--reference", "none.json"), "--reference none.json does not exist; expected the report.json"),
+        (
+            ("report", "--reference", "none.json"),
+            "report: reference none.json is not the report.json of a finished build",
+        ),
         (("rtl", "--frames", "3"), "unrecognized arguments: --frames 3"),
         (("explore", "--weight-bits", "3,9"), "--weight-bits '3,9': expected widths of 2..8 with commas between them"),
         (("explore", "--activation-bits", "x"), "--activation-bits 'x': expected widths of 2..8 with commas between"),

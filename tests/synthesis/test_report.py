@@ -91,8 +91,24 @@ def test_report_refuses_an_empty_build(tmp_path):
         make_report(tmp_path, "tiny_w4a8", BOARD)
 
 
-def test_report_refuses_a_foreign_reference(tmp_path):
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"{", "JSONDecodeError: "),
+        (b"\xff", "UnicodeDecodeError: "),
+        (b"[]", "TypeError: "),
+        (b"{}", "KeyError: 'resources'"),
+        (
+            b'{"resources": {"lut": 3}, "throughput": {"latency_cycles": null}}',
+            "no figures for dsp, bram, latency_cycles",
+        ),
+        (b'{"resources": {"lut": 3, "dsp": 1, "bram": 1}, "throughput": {"latency_cycles": 9}}', "no figures for name"),
+    ],
+)
+def test_report_refuses_a_foreign_reference(tmp_path, content, fault):
     write_results(tmp_path, RESULTS)
-    (tmp_path / "other.json").write_text("{")
-    with pytest.raises(ValueError, match="is not a readable report.json"):
+    (tmp_path / "other.json").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"other.json is not the report.json of a finished build \([^;]*{fault}"):
         make_report(tmp_path, "tiny_w4a8", BOARD, tmp_path / "other.json")
+    with pytest.raises(ValueError, match="is not the report.json of a finished build .IsADirectoryError"):
+        make_report(tmp_path, "tiny_w4a8", BOARD, tmp_path)

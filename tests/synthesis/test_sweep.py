@@ -585,6 +585,7 @@ def test_sweep_file_faults(change, text, tmp_path):
     ("words", "text"),
     [
         (("--model", "vit_mimi"), "unknown sweep 'vit_mimi'; did you mean 'vit_mini'?"),
+        (("--model", "../sweeps/vit_mini"), "unknown sweep '../sweeps/vit_mini'; did you mean 'vit_mini'?"),
         (("--stages", "trials,cook"), "--stages trials,cook: expected some of trials, hardware, report"),
         (("--workers", "0"), "--workers 0 --search 0: expected at least 1 and at least 0"),
         (("--study", "../x"), "--study '../x': expected letters, digits, _ and -, as it also names a folder"),
