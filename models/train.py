@@ -289,8 +289,9 @@ def is_current(config: ModelConfig, folder: Path) -> bool:
     except ValueError:
         return False
     source = float_checkpoint_path(config)
-    digest = hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else details["float_sha256"]
-    return (details["seed"], details["float_sha256"]) == (recipe_of(config).seed, digest)
+    made_from = details.get("float_sha256")
+    digest = hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else made_from
+    return (details.get("seed"), made_from) == (recipe_of(config).seed, digest)
 
 
 def make_checkpoint(config: ModelConfig, folder: Path, data_dir: Path = DATA_DIR) -> None:
