@@ -209,7 +209,7 @@ def test_what_does_not_fit_is_named(model):
     excess = fold.search(model, board).excess
     assert list(excess) == ["lut"] and " LUT of 1,000 (+" in excess["lut"]
     excess = fold.search(model, board, fraction=1e-6).excess  # a share without a block or LUT
-    assert excess["lut"].endswith(" LUT of 0") and list(excess) == ["lut", "dsp", "bram"]
+    assert excess["lut"].endswith(" LUT of 0") and list(excess) == ["lut", "bram"]
 
 
 def test_finn_runs_its_reports_on_the_graph(model, tmp_path):
