@@ -53,6 +53,12 @@ def compare(
     Raises:
         ValueError: the data set or the float checkpoint is unusable, or the recipe mixes no layer.
     """
+    base = replace(recipe_of(config), assignment="variance", epochs=int(train_images > 0), warmup_steps=10)
+    if 0 < train_images < base.batch_size:
+        raise ValueError(
+            f"--train-images={train_images} do not fill a batch of recipe {config.recipe!r}, expected "
+            f"{base.batch_size} or more, or 0 for calibration alone"
+        )
     checkpoint = load_checkpoint(float_checkpoint_path(config), kind="float", dims=config.dims)
     teacher = ViT(config.dims)
     teacher.load_state_dict(checkpoint.tensors)
@@ -63,13 +69,7 @@ def compare(
     for seed in range(1, seeds + 1):
         for width in weight_bits:
             for scheme in schemes:
-                recipe = replace(recipe_of(config), scheme=scheme, assignment="variance", seed=seed)
-                recipe = replace(recipe, epochs=int(train_images > 0), warmup_steps=10)
-                if 0 < train_images < recipe.batch_size:
-                    raise ValueError(
-                        f"--train-images={train_images} do not fill a batch of recipe {config.recipe!r}, expected "
-                        f"{recipe.batch_size} or more, or 0 for calibration alone"
-                    )
+                recipe = replace(base, scheme=scheme, seed=seed)
                 bits = BitWidths.of(width, config.activation_bits, recipe)
                 images = codes_of(subset(training, recipe.calibration_images, seed).codes)
                 network = QuantViT.from_float(checkpoint.tensors, config.dims, bits, recipe, images)

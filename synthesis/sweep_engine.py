@@ -165,9 +165,9 @@ def finished(study: optuna.Study) -> dict[str, FrozenTrial]:
 
 def infeasible(study: optuna.Study) -> dict[str, str]:
     """Key -> why it cannot be built, as the last trial found."""
-    trials = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+    trials, done = study.get_trials(deepcopy=False, states=(TrialState.FAIL,)), finished(study)
     found = {t.user_attrs["key"]: t.user_attrs["infeasible"] for t in trials if "infeasible" in t.user_attrs}
-    return {key: reason for key, reason in found.items() if key not in finished(study)}
+    return {key: reason for key, reason in found.items() if key not in done}
 
 
 def settled_keys(study: optuna.Study) -> set[str]:

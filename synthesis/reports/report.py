@@ -134,7 +134,7 @@ def read_reference(path: Path) -> dict:
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        figures = {**found["resources"], "latency_cycles": found["throughput"]["latency_cycles"]}
+        figures = _hardware(found)
         absent = [key for key in HARDWARE_SET if not figures.get(key)]
         if absent or not {"name", "board"} <= found.keys():
             raise ValueError(f"no figures for {', '.join(absent) or 'name and board'}")
@@ -144,6 +144,11 @@ def read_reference(path: Path) -> dict:
             "expected build/<model>/<board>/report.json"
         ) from None
     return found
+
+
+def _hardware(report: dict) -> dict:
+    """The figures of a report that hardware EER takes, and other resources."""
+    return {**report["resources"], "latency_cycles": report["throughput"]["latency_cycles"]}
 
 
 def _eer(report: dict, reference: dict | None) -> dict:
@@ -156,10 +161,7 @@ def _eer(report: dict, reference: dict | None) -> dict:
         for name in SETS:
             out[name] = None
             missing[f"eer.{name}"] = "needs the model's figures from step 'export'"
-    ours = {**report["resources"], "latency_cycles": report["throughput"]["latency_cycles"]}
-    theirs = (
-        {**reference["resources"], "latency_cycles": reference["throughput"]["latency_cycles"]} if reference else {}
-    )
+    ours, theirs = _hardware(report), _hardware(reference) if reference else {}
     if reference and all(ours.get(k) is not None and theirs.get(k) for k in HARDWARE_SET):
         out["hardware"] = eer(ours, theirs, HARDWARE_SET)
         out["hardware_reference"] = f"{reference['name']} on {reference['board']}"
