@@ -13,6 +13,7 @@ LANES ?=
 SEEDS ?=
 CLOCK ?=
 PORT ?=
+CHECKPOINT ?=
 ARGS ?=
 PYTHON ?= python3.11
 WORKERS ?= 2
@@ -37,12 +38,14 @@ PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 # these read images
 bitstream train export sim synth pnr report bench run sweep test test-slow: data
-estimate explore design-point rtl lint view flash check list-models list-boards data: venv
+import estimate explore design-point rtl lint view flash check list-models list-boards data: venv
 
 ##@ From model to board (MODEL=, BOARD=, FPS=, FRACTION= of the device, LANES=all|dsp, SEEDS=placements, CLOCK=enough MHz, ARGS=)
 bitstream: ## whole flow: trained model -> QONNX -> RTL -> simulation -> bitstream -> report
 	@$(RUN)
-train: ## train MODEL (float, then quantized) and write its checkpoint
+import: ## make the float network of MODEL from DeiT's or timm's weights, CHECKPOINT=file (ARGS="--mean 0.5,0.5,0.5 --std 0.5,0.5,0.5")
+	@$(RUN) $(if $(CHECKPOINT),--checkpoint '$(CHECKPOINT)')
+train: ## train MODEL (float, then quantized) or calibrate it, as its recipe says, and write its checkpoint
 	@$(RUN)
 export: ## export the trained MODEL to QONNX
 	@$(RUN)
@@ -138,5 +141,5 @@ $(VENV)/.sysroot: | $(VENV)/.installed
 	  || { echo "venv: lz4.h or zlib.h is missing (waveforms need them). On Debian: sudo apt-get install liblz4-dev zlib1g-dev" >&2; exit 1; }
 	@rm -rf $(VENV)/debs; touch $@
 
-.PHONY: bitstream train export estimate explore design-point rtl lint sim synth pnr report view flash run bench sweep bench-qat bench-assignment bench-lanes bench-mvu calibrate test test-slow check \
+.PHONY: bitstream import train export estimate explore design-point rtl lint sim synth pnr report view flash run bench sweep bench-qat bench-assignment bench-lanes bench-mvu calibrate test test-slow check \
   list-models list-boards venv data clean help tools

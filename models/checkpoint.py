@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints: safetensors files whose header says which network they hold; import of DeiT and timm weights."""
 
+import hashlib
 import json
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from models.registry import ViTDims, parameter_shapes
 FORMAT = "vitrail"
 VERSION = "1"
 KINDS = ("float", "quant")
+# Normalization that DeiT's weights were trained with: red, green, blue, of pixels in [0, 1]
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -62,24 +65,17 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     write_atomic(path, payload)
 
 
-def load_checkpoint(
-    path: Path,
-    *,
-    kind: str,
-    dims: ViTDims | None = None,
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
-) -> Checkpoint:
+def load_checkpoint(path: Path, *, kind: str, dims: ViTDims | None = None) -> Checkpoint:
     """Read and check a checkpoint.
 
     Args:
         path: The .safetensors file.
         kind: Expected kind, "float" or "quant".
         dims: Expected sizes of the network; None takes what the file says.
-        shapes: Expected tensor names and shapes; None means those of models.vit.ViT for a float checkpoint,
-            no check for a quantized one.
 
     Raises:
-        ValueError: the file is missing, truncated, foreign, or of another kind, size or shape.
+        ValueError: the file is missing, truncated, foreign, or of another kind or size; a float checkpoint has other
+            tensors than models.vit.ViT.
     """
     expected = f"expected a {kind} checkpoint of format {FORMAT} version {VERSION}"
     if not path.is_file():
@@ -108,10 +104,8 @@ def load_checkpoint(
         raise ValueError(f"checkpoint {path} has a damaged header ({error!r}); {expected}") from None
     if dims is not None and found_dims != dims:
         raise ValueError(f"checkpoint {path} holds {model!r} with {_difference(found_dims, dims)}")
-    if shapes is None and kind == "float":
-        shapes = parameter_shapes(found_dims)
-    if shapes is not None:
-        _check_shapes(path, tensors, shapes)
+    if kind == "float":
+        _check_shapes(path, tensors, parameter_shapes(found_dims))
     return Checkpoint(model, kind, found_dims, tensors, details)
 
 
@@ -154,6 +148,58 @@ def load_timm_checkpoint(path: Path, dims: ViTDims) -> dict[str, Tensor]:
         tensors["patch_embed.proj.weight"] = weight.flatten(1)
     _check_shapes(path, tensors, parameter_shapes(dims))
     return tensors
+
+
+def fold_normalization(
+    tensors: Mapping[str, Tensor], dims: ViTDims, mean: Sequence[float], std: Sequence[float]
+) -> dict[str, Tensor]:
+    """Take the normalization of a network's input into its patch embedding.
+
+    Args:
+        tensors: Parameters of models.vit.ViT for (p / 255 - mean) / std, p: pixel in [0, 255].
+        dims: Sizes.
+        mean: One number for each channel.
+        std: Likewise, above zero.
+
+    Returns:
+        Parameters of the same network for (p - 128) / 128, the input of models.vit.ViT.
+
+    Raises:
+        ValueError: mean or std have another length, or std is not above zero.
+    """
+    for name, values in (("mean", mean), ("std", std)):
+        if len(values) != dims.channels:
+            raise ValueError(f"{name} has {len(values)} numbers, expected {dims.channels}, one for each channel")
+    if min(std) <= 0:
+        raise ValueError(f"std is {list(std)}, expected numbers above 0")
+    gain = 128 / 255 / torch.tensor(std, dtype=torch.float64)
+    offset = (128 / 255 - torch.tensor(mean, dtype=torch.float64)) / torch.tensor(std, dtype=torch.float64)
+    weight = tensors["patch_embed.proj.weight"].double().unflatten(1, (dims.channels, -1))
+    bias = tensors["patch_embed.proj.bias"].double() + weight.sum(2) @ offset
+    folded = (weight * gain[:, None]).flatten(1)
+    return dict(tensors) | {"patch_embed.proj.weight": folded.float(), "patch_embed.proj.bias": bias.float()}
+
+
+def import_float(
+    backbone: str, dims: ViTDims, source: Path, out: Path, mean: Sequence[float], std: Sequence[float]
+) -> None:
+    """Write the float checkpoint of a backbone from a user's DeiT or timm weights.
+
+    Args:
+        backbone: Its name.
+        dims: Its sizes.
+        source: See load_timm_checkpoint.
+        out: The .safetensors file to write.
+        mean: Of the normalization that the weights were trained with, see fold_normalization.
+        std: Likewise.
+
+    Raises:
+        ValueError: the file cannot be read or holds another network; mean or std do not go with it.
+    """
+    tensors = fold_normalization(load_timm_checkpoint(source, dims), dims, mean, std)
+    details: dict[str, Any] = {"source": source.name, "source_sha256": hashlib.sha256(source.read_bytes()).hexdigest()}
+    details |= {"mean": list(mean), "std": list(std)}
+    save_checkpoint(out, Checkpoint(backbone, "float", dims, tensors, details))
 
 
 def write_atomic(path: Path, payload: bytes) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from models.registry import ViTDims
+
 PACKAGE = "dataset-fashion-mnist"
 DATA_DIR = Path(__file__).resolve().parents[1] / "data" / "fashion_mnist"
 IMAGE_SIDE = 28
@@ -48,6 +50,11 @@ def load_split(split: str, data_dir: Path = DATA_DIR) -> tuple[np.ndarray, np.nd
     pixels = _read_idx(data_dir / f"{prefix}-images-idx3-ubyte.gz", (count, IMAGE_SIDE, IMAGE_SIDE))
     labels = _read_idx(data_dir / f"{prefix}-labels-idx1-ubyte.gz", (count,))
     return pixels, labels
+
+
+def fits(dims: ViTDims) -> bool:
+    """True for a network that takes images of this size."""
+    return (dims.image_size, dims.channels) == (IMAGE_SIDE, 1)
 
 
 def image_codes(pixels: np.ndarray) -> np.ndarray:

@@ -96,6 +96,11 @@ def checkpoint_folder(config: ModelConfig) -> Path:
     return build_root() / config.source_name / "checkpoint"
 
 
+def float_checkpoint_path(config: ModelConfig, folder: Path = CHECKPOINT_DIR) -> Path:
+    """Where the float network of a backbone lies."""
+    return folder / f"{config.backbone}_float.safetensors"
+
+
 def build_root() -> Path:
     """Folder of all builds: $VITRAIL_BUILD, or build in the repository."""
     return Path(os.environ.get("VITRAIL_BUILD", BUILD_DIR))

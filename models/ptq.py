@@ -54,6 +54,7 @@ from sim.golden.softmax import MAX_FRACTION_BITS
 FACTORS = tuple(np.geomspace(0.5, 1.25, 16).tolist())  # candidates of a scale over the plain one
 ROUNDS = 2  # over the scales of a product, or of a block
 PRODUCT_IMAGES, BLOCK_IMAGES = 128, 96  # candidates are compared on the first images; starting scales come from all
+COMPARED_TOKENS = 8192  # of these images at most, as all their edges and products are kept: 41 images of DeiT
 KEPT_SHARE = 0.5  # of the terms of a block's error, the largest
 RANKING_WEIGHT = 0.1
 AMPLITUDES = (0.25, 0.5, 0.75, 1.0)  # of noise, over half a step
@@ -124,7 +125,7 @@ class Calibration:
         self, tensors: Mapping[str, Tensor], dims: ViTDims, bits: BitWidths, recipe: Recipe, images: Tensor
     ) -> None:
         self.tensors, self.dims, self.bits, self.recipe = dict(tensors), dims, bits, recipe
-        self.images = images[:PRODUCT_IMAGES]
+        self.images = images[: min(PRODUCT_IMAGES, max(1, COMPARED_TOKENS // dims.tokens))]
         self.all_images = images
         self.blocks = [f"blocks.{i}" for i in range(dims.depth)]
         plain = QuantViT.from_float(tensors, dims, bits, recipe, images)

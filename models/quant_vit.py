@@ -503,37 +503,34 @@ def scale_names(dims: ViTDims) -> list[str]:
 
 
 @torch.no_grad()
-def float_edges(tensors: Mapping[str, Tensor], dims: ViTDims, images: Tensor) -> dict[str, list[Tensor]]:
-    """Real values on the edges that scale_names lists, from the float network; `residual` has one tensor per edge.
-
-    Args:
-        tensors: Parameters of models.vit.ViT.
-        dims: Its sizes.
-        images: Codes (B, H, W, channels).
-    """
-    found: dict[str, list[Tensor]] = {"residual": []}
-    float_forward(tensors, dims, images, keep=lambda name, value: found.setdefault(name, []).append(value))
-    return found
-
-
 def calibrate(
     tensors: Mapping[str, Tensor], dims: ViTDims, bits: BitWidths, images: Tensor, search_steps: int
 ) -> dict[str, float]:
     """Scale of every edge in scale_names, of least squared error on the calibration images.
 
     The residual stream and the logits take the largest magnitude and some room instead: they have bits to spare.
+
+    Args:
+        tensors: Parameters of models.vit.ViT.
+        dims: Its sizes.
+        bits: Widths.
+        images: Codes (B, H, W, channels).
+        search_steps: Candidates of a scale.
     """
-    found = {}
-    for name, values in float_edges(tensors, dims, images).items():
-        flat = torch.cat([value.flatten() for value in values])
-        peak = float(flat.abs().max()) or 1.0
-        if name in ("residual", "logits"):
-            width = bits.residual if name == "residual" else bits.logits
-            found[name] = 1.25 * peak / (2 ** (width - 1) - 1)
+    found: dict[str, float] = {}
+    peaks = {"residual": 0.0, "logits": 0.0}  # all residual edges share a scale
+
+    def look(name: str, value: Tensor) -> None:
+        peak = float(value.abs().max())
+        if name in peaks:
+            peaks[name] = max(peaks[name], peak)
         else:
             width = SCORE_BITS if name.endswith(".scores") else bits.activation
-            found[name] = search_scale(flat, peak, int_range(width), search_steps)
-    return found
+            found[name] = search_scale(value.flatten(), peak or 1.0, int_range(width), search_steps)
+
+    float_forward(tensors, dims, images, keep=look)
+    widths = {"residual": bits.residual, "logits": bits.logits}
+    return found | {name: 1.25 * (peaks[name] or 1.0) / (2 ** (width - 1) - 1) for name, width in widths.items()}
 
 
 def _float(values: np.ndarray) -> Tensor:

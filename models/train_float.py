@@ -13,10 +13,12 @@ import math
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -68,15 +70,32 @@ class FloatRecipe:
                 raise ValueError(f"FloatRecipe: {name}={getattr(self, name)}, expected 1 or more")
 
 
+class Split(Protocol):
+    """Images with labels (images,) int64 that are gone through once, in pieces."""
+
+    @property
+    def labels(self) -> Tensor: ...
+
+    def __len__(self) -> int: ...
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Codes int8 and labels of up to `size` images after one another."""
+        ...
+
+
 @dataclass(frozen=True)
 class Batches:
-    """Images and labels of one split: codes (images, side, side) int8, labels (images,) int64."""
+    """Images in memory: codes (images, side, side) or (images, side, side, channels) int8, labels (images,) int64."""
 
     codes: Tensor
     labels: Tensor
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """See Split."""
+        return zip(self.codes.split(size), self.labels.split(size), strict=True)
 
 
 def load_fashion_mnist(data_dir: Path = DATA_DIR) -> tuple[Batches, Batches, Batches]:
@@ -85,14 +104,23 @@ def load_fashion_mnist(data_dir: Path = DATA_DIR) -> tuple[Batches, Batches, Bat
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(VALIDATION_SEED))
     whole = Batches(torch.from_numpy(image_codes(pixels)), torch.from_numpy(labels.astype("int64")))
     parts = [Batches(whole.codes[rows], whole.labels[rows]) for rows in order.tensor_split([VALIDATION_IMAGES])]
+    return parts[1], parts[0], fashion_mnist_test(data_dir)
+
+
+def fashion_mnist_test(data_dir: Path = DATA_DIR) -> Batches:
+    """The 10,000 test images."""
     pixels, labels = load_split("test", data_dir)
-    test = Batches(torch.from_numpy(image_codes(pixels)), torch.from_numpy(labels.astype("int64")))
-    return parts[1], parts[0], test
+    return Batches(torch.from_numpy(image_codes(pixels)), torch.from_numpy(labels.astype("int64")))
+
+
+def codes_of(batch: Tensor) -> Tensor:
+    """Image codes (B, H, W) or (B, H, W, channels) int8 -> input of the integer network (B, H, W, channels) float32."""
+    return (batch if batch.ndim == 4 else batch.unsqueeze(-1)).float()
 
 
 def to_input(codes: Tensor) -> Tensor:
-    """Codes (B, side, side) int8 -> network input (B, 1, side, side) float32 in [-1, 127/128]."""
-    return codes.unsqueeze(1).float() / 128.0
+    """Image codes as above -> input of the float network (B, channels, side, side) float32 in [-1, 127/128]."""
+    return codes_of(codes).movedim(-1, 1) / 128.0
 
 
 def augment(codes: Tensor, recipe: FloatRecipe, generator: torch.Generator) -> Tensor:
@@ -130,13 +158,25 @@ def learning_rate_at(step: int, steps: int, recipe: FloatRecipe) -> float:
 
 
 @torch.inference_mode()
-def accuracy(network: nn.Module, batches: Batches, batch_size: int = 500) -> float:
+def accuracy(network: nn.Module, split: Split, batch_size: int = 500) -> float:
     """Share of images whose largest logit is the label's, float32, in [0, 1]."""
     network.eval()
+    return share_of_hits(split, batch_size, lambda codes: network(to_input(codes)))
+
+
+def share_of_hits(split: Split, batch_size: int, logits: Callable[[Tensor], Tensor]) -> float:
+    """Share of images in [0, 1] whose largest logit (the first on a tie) is the label's.
+
+    Args:
+        split: Images.
+        batch_size: Images at a time.
+        logits: Image codes, as Split has them -> logits (B, classes).
+    """
     correct = 0
-    for codes, labels in zip(batches.codes.split(batch_size), batches.labels.split(batch_size), strict=True):
-        correct += int((network(to_input(codes)).argmax(1) == labels).sum())
-    return correct / len(batches)
+    steps = -(-len(split) // batch_size)
+    for codes, labels in tqdm(split.batches(batch_size), desc="accuracy", total=steps, leave=False, disable=None):
+        correct += int((np.argmax(logits(codes).numpy(), axis=1) == labels.numpy()).sum())
+    return correct / len(split)
 
 
 def make_optimizer(network: nn.Module, recipe: FloatRecipe) -> torch.optim.AdamW:

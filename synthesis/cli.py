@@ -40,6 +40,7 @@ STEPS_OF = {
 }
 OTHER_VERBS = (
     "explore",
+    "import",
     "train",
     "sweep",
     "lint",
@@ -179,6 +180,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--reference", help="report.json of the build that the report's hardware EER refers to")
     parser.add_argument("--weight-bits", help="weight widths that explore may choose, such as 3,6, not the recipe's")
     parser.add_argument("--activation-bits", help="activation widths that explore may choose, not the recipe's")
+    parser.add_argument("--checkpoint", help="DeiT's or timm's float weights (import)")
+    parser.add_argument("--mean", help="of their pixels' normalization, such as 0.5,0.5,0.5; without it ImageNet's")
+    parser.add_argument("--std", help="likewise")
     parser.add_argument("--port", default="/dev/ttyUSB0", help="serial port (run)")
     parser.add_argument("--images", type=int, default=1000, help="number of images (run, bench)")
     options = parser.parse_args(list(words))
@@ -287,6 +291,7 @@ def run(options: argparse.Namespace) -> int:
     build = make_build(options, display)
     special = {
         "explore": explore,
+        "import": import_weights,
         "train": train,
         "view": view,
         "flash": flash,
@@ -469,6 +474,34 @@ def lint(out: Console) -> int:
     return 0
 
 
+def import_weights(build: Build, options: argparse.Namespace, out: Console) -> int:
+    """Make the float network of the model's backbone from a user's DeiT or timm weights."""
+    from models.checkpoint import IMAGENET_MEAN, IMAGENET_STD, import_float
+    from models.data import fits
+    from models.names import float_checkpoint_path
+
+    config = build.config
+    if fits(config.dims):
+        raise ValueError(f"import: {config.backbone!r} is trained here (make train MODEL={build.model})")
+    if not options.checkpoint:
+        raise ValueError(f"import: no weights; make import MODEL={build.model} CHECKPOINT=<.pth or .safetensors file>")
+    mean, std = parse_numbers("--mean", options.mean, IMAGENET_MEAN), parse_numbers("--std", options.std, IMAGENET_STD)
+    path = float_checkpoint_path(config)
+    import_float(config.backbone, config.dims, Path(options.checkpoint), path, mean, std)
+    out.print(f"import: wrote {path}, pixels normalized with mean {mean} and std {std} in its patch embedding")
+    return 0
+
+
+def parse_numbers(option: str, text: str | None, default: Sequence[float]) -> tuple[float, ...]:
+    """Numbers from a list with commas; the default where there is no list."""
+    if text is None:
+        return tuple(default)
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise ValueError(f"{option} {text!r}: expected numbers with commas between them, such as 0.5,0.5,0.5") from None
+
+
 def train(build: Build, options: argparse.Namespace, out: Console) -> int:
     """Train the model; models.train resumes by itself."""
     from models.train import main as train_main
@@ -596,12 +629,15 @@ def run_board(build: Build, options: argparse.Namespace, out: Console) -> int:
     """Send test images to the board and compare every logits code with the golden models."""
     import numpy as np
 
+    from models.data import fits
     from synthesis.host import main as host_main
     from synthesis.steps import sim
     from synthesis.steps.synth import model_id
 
     if build.board["backend"] != "nextpnr":
         raise ValueError(no_backend(build))
+    if not fits(build.config.dims):
+        raise ValueError(f"run: sends images of Fashion-MNIST, which {build.model} does not take; use: make sim")
     built_bitstream(build)
     if options.images < 1:
         raise ValueError(f"--images {options.images}, expected at least 1")

@@ -15,15 +15,23 @@ def checkpoint(build: Build) -> Path:
     return build.checkpoint_dir / f"{build.config.checkpoint_name}.safetensors"
 
 
-def trainable(build: Build) -> bool:
-    """True when the backbone takes the images of the data set that training uses."""
-    dims = build.config.dims
-    return (dims.image_size, dims.channels) == (28, 1)
+def has_images(build: Build) -> bool:
+    """True when there are images for the model: Fashion-MNIST's fit, or it is calibrated on a user's own.
+
+    The latter where its float network was imported and its recipe calibrates; own images are then asked for.
+    """
+    from models.data import fits
+    from models.names import float_checkpoint_path, is_calibrated
+
+    config = build.config
+    if fits(config.dims):
+        return True
+    return float_checkpoint_path(config).is_file() and is_calibrated(config, build.recipe_dir)
 
 
 def is_untrained(build: Build) -> bool:
-    """True when random weights are exported: on request, or for a backbone that nothing here can train."""
-    return build.untrained or (not checkpoint(build).is_file() and not trainable(build))
+    """True when random weights are exported: on request, or for a backbone without images and checkpoint."""
+    return build.untrained or (not checkpoint(build).is_file() and not has_images(build))
 
 
 def parameters(build: Build) -> dict[str, Any]:

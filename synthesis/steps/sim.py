@@ -20,12 +20,14 @@ def test_images(build: Build, count: int) -> np.ndarray:
     """Image codes (count, H, W, C), int64: the first test images, seeded random ones where there is no data set."""
     dims = build.config.dims
     shape = (dims.image_size, dims.image_size, dims.channels)
-    if not export.trainable(build):
+    if not export.has_images(build):
         return np.random.default_rng(SEED).integers(-128, 128, (count, *shape))
-    from models.data import image_codes, load_split
+    from models.train import load_test
 
-    pixels, _ = load_split("test")
-    return image_codes(pixels[:count]).astype(np.int64).reshape(count, *shape)
+    codes, _ = next(iter(load_test(dims).batches(count)))
+    if len(codes) < count:
+        raise ValueError(f"{count} test images are asked for, the data set has {len(codes)}")
+    return codes.numpy().astype(np.int64).reshape(count, *shape)
 
 
 def golden_logits(build: Build, images: np.ndarray) -> np.ndarray:
@@ -54,7 +56,7 @@ def run(build: Build, out: Path) -> dict[str, Any]:
     """Simulate and compare."""
     from sim.network import simulate
 
-    count = IMAGES if export.trainable(build) else UNTRAINED_IMAGES
+    count = IMAGES if export.has_images(build) else UNTRAINED_IMAGES
     images = test_images(build, count)
     logits, edges = golden_logits(build, images), golden_edges(build, images[:EDGE_IMAGES])
     return simulate(build.folder("fifo"), images, logits, edges, out) | {"seeds": {"images": SEED}}

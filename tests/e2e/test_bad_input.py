@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from models.data import load_split
+from models.train_float import fashion_mnist_test
 from synthesis import cli
 from synthesis.board import ROOT, load_board
 from synthesis.steps import export
@@ -152,7 +152,7 @@ def test_bad_data_set_is_refused(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """First run with the shipped checkpoint: the export ends well, its accuracy needs the images."""
-    monkeypatch.setattr("models.data.load_split", partial(load_split, data_dir=tmp_path))
+    monkeypatch.setattr("models.train.fashion_mnist_test", partial(fashion_mnist_test, data_dir=tmp_path))
     text = fails(capsys, "bitstream")
     assert f"{tmp_path}/t10k-images-idx3-ubyte.gz is missing; run `python -m models.data`" in text
     (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(b"\x1f\x8b, but then no gzip")

@@ -107,7 +107,8 @@ def test_training_state_of_another_run_is_refused(small):
         training.train(MODEL, small)
 
 
-def test_train_refuses_models_without_data(capsys):
+def test_train_refuses_models_without_data(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(training, "float_checkpoint_path", lambda config, folder=None: tmp_path / "absent.safetensors")
     assert training.main(["--model", "deit_s_w4a8", "--threads", "1"]) == 1
     text = capsys.readouterr().err
     assert text.startswith("error: train: 'deit_s_w4a8' takes 224 x 224 images of 3 channels")
