@@ -3,8 +3,8 @@
 
 import hashlib
 import json
+import math
 import os
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -125,17 +125,21 @@ def load_timm_checkpoint(path: Path, dims: ViTDims) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise ValueError(f"checkpoint {path} is missing; expected a DeiT or timm ViT state dict")
+    own = False
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
+                own = (file.metadata() or {}).get("format") == FORMAT
                 state = {name: file.get_tensor(name) for name in file.keys()}
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # whatever torch's readers raise at damaged files
         reason = str(error).splitlines()[0] if str(error) else repr(error)
         raise ValueError(
             f"checkpoint {path} cannot be read ({reason}); expected a DeiT or timm ViT state dict"
         ) from None
+    if own:
+        raise ValueError(f"checkpoint {path} was written here already; expected a DeiT or timm ViT state dict")
     for key in ("model", "state_dict"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
@@ -147,6 +151,9 @@ def load_timm_checkpoint(path: Path, dims: ViTDims) -> dict[str, Tensor]:
         # A convolution kernel (outputs, channel, y, x) flattens to the patch order of unfold_patches.
         tensors["patch_embed.proj.weight"] = weight.flatten(1)
     _check_shapes(path, tensors, parameter_shapes(dims))
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"checkpoint {path}: tensor {name!r} holds infinities or no numbers (NaN)")
     return tensors
 
 
@@ -159,19 +166,19 @@ def fold_normalization(
         tensors: Parameters of models.vit.ViT for (p / 255 - mean) / std, p: pixel in [0, 255].
         dims: Sizes.
         mean: One number for each channel.
-        std: Likewise, above zero.
+        std: Likewise, 0.001 or more.
 
     Returns:
         Parameters of the same network for (p - 128) / 128, the input of models.vit.ViT.
 
     Raises:
-        ValueError: mean or std have another length, or std is not above zero.
+        ValueError: mean or std have another length or are not finite, or std is below 0.001.
     """
     for name, values in (("mean", mean), ("std", std)):
         if len(values) != dims.channels:
             raise ValueError(f"{name} has {len(values)} numbers, expected {dims.channels}, one for each channel")
-    if min(std) <= 0:
-        raise ValueError(f"std is {list(std)}, expected numbers above 0")
+    if not all(map(math.isfinite, (*mean, *std))) or min(std) < 1e-3:
+        raise ValueError(f"mean {list(mean)} and std {list(std)}: expected finite numbers, std of 0.001 or more")
     gain = 128 / 255 / torch.tensor(std, dtype=torch.float64)
     offset = (128 / 255 - torch.tensor(mean, dtype=torch.float64)) / torch.tensor(std, dtype=torch.float64)
     weight = tensors["patch_embed.proj.weight"].double().unflatten(1, (dims.channels, -1))

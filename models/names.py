@@ -83,7 +83,7 @@ def model_name(backbone: str, weight_bits: int, activation_bits: int, recipe: st
 
 
 def is_calibrated(config: ModelConfig, recipe_dir: Path = RECIPE_DIR) -> bool:
-    """True for a recipe that only calibrates, which takes seconds: such checkpoints are made when they are needed."""
+    """True for a recipe that only calibrates: a minute for vit_mini, so such checkpoints are made when needed."""
     from quant.recipe import load_recipe
 
     return load_recipe(config.recipe, recipe_dir).method != "qat"

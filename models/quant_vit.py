@@ -522,6 +522,8 @@ def calibrate(
 
     def look(name: str, value: Tensor) -> None:
         peak = float(value.abs().max())
+        if not math.isfinite(peak):
+            raise ValueError(f"calibration: {name} of the float network reaches {peak}; its weights are not usable")
         if name in peaks:
             peaks[name] = max(peaks[name], peak)
         else:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -70,19 +70,6 @@ class FloatRecipe:
                 raise ValueError(f"FloatRecipe: {name}={getattr(self, name)}, expected 1 or more")
 
 
-class Split(Protocol):
-    """Images with labels (images,) int64 that are gone through once, in pieces."""
-
-    @property
-    def labels(self) -> Tensor: ...
-
-    def __len__(self) -> int: ...
-
-    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Codes int8 and labels of up to `size` images after one another."""
-        ...
-
-
 @dataclass(frozen=True)
 class Batches:
     """Images in memory: codes (images, side, side) or (images, side, side, channels) int8, labels (images,) int64."""
@@ -94,7 +81,7 @@ class Batches:
         return len(self.labels)
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """See Split."""
+        """Codes and labels of up to `size` images after one another."""
         return zip(self.codes.split(size), self.labels.split(size), strict=True)
 
 
@@ -158,25 +145,24 @@ def learning_rate_at(step: int, steps: int, recipe: FloatRecipe) -> float:
 
 
 @torch.inference_mode()
-def accuracy(network: nn.Module, split: Split, batch_size: int = 500) -> float:
+def accuracy(network: nn.Module, images: Batches) -> float:
     """Share of images whose largest logit is the label's, float32, in [0, 1]."""
     network.eval()
-    return share_of_hits(split, batch_size, lambda codes: network(to_input(codes)))
+    return share_of_hits(images, lambda codes: network(to_input(codes)))
 
 
-def share_of_hits(split: Split, batch_size: int, logits: Callable[[Tensor], Tensor]) -> float:
+def share_of_hits(images: Batches, logits: Callable[[Tensor], Tensor], batch_size: int = 500) -> float:
     """Share of images in [0, 1] whose largest logit (the first on a tie) is the label's.
 
     Args:
-        split: Images.
+        images: Images.
+        logits: Image codes, as Batches has them -> logits (B, classes).
         batch_size: Images at a time.
-        logits: Image codes, as Split has them -> logits (B, classes).
     """
     correct = 0
-    steps = -(-len(split) // batch_size)
-    for codes, labels in tqdm(split.batches(batch_size), desc="accuracy", total=steps, leave=False, disable=None):
+    for codes, labels in images.batches(batch_size):
         correct += int((np.argmax(logits(codes).numpy(), axis=1) == labels.numpy()).sum())
-    return correct / len(split)
+    return correct / len(images)
 
 
 def make_optimizer(network: nn.Module, recipe: FloatRecipe) -> torch.optim.AdamW:

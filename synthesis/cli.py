@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -478,7 +479,7 @@ def import_weights(build: Build, options: argparse.Namespace, out: Console) -> i
     """Make the float network of the model's backbone from a user's DeiT or timm weights."""
     from models.checkpoint import IMAGENET_MEAN, IMAGENET_STD, import_float
     from models.data import fits
-    from models.names import float_checkpoint_path
+    from models.names import float_checkpoint_path, is_calibrated, list_recipes
 
     config = build.config
     if fits(config.dims):
@@ -489,6 +490,11 @@ def import_weights(build: Build, options: argparse.Namespace, out: Console) -> i
     path = float_checkpoint_path(config)
     import_float(config.backbone, config.dims, Path(options.checkpoint), path, mean, std)
     out.print(f"import: wrote {path}, pixels normalized with mean {mean} and std {std} in its patch embedding")
+    if not is_calibrated(config):
+        calibrating = [name for name in list_recipes() if is_calibrated(replace(config, recipe=name))]
+        out.print(
+            f"{build.model} stays untrained, as its recipe trains; recipes that calibrate: {', '.join(calibrating)}"
+        )
     return 0
 
 

@@ -8,20 +8,13 @@ from typing import Any
 from synthesis.build import Build, Step
 from synthesis.steps import export
 
-QONNX_TOKENS = 17_000  # of all images that the QONNX graph is executed on: 1,000 of vit_mini, 86 of DeiT
+QONNX_TOKENS = 17_000  # of all images that the QONNX graph is executed on: 1,000 of vit_mini, 80 of DeiT
 BATCH_TOKENS = 1_700  # of the images that it is executed on at a time
 
 
 def parameters(build: Build) -> dict[str, Any]:
-    """Numbers of tokens, and which files a user's own images are."""
-    from models.data import fits
-
-    own = {}
-    if not fits(build.config.dims) and not export.is_untrained(build) and export.has_images(build):
-        from models.own_images import list_images
-
-        own = {"own_images": list_images("val", build.config.dims).digest()}
-    return {"tokens": [QONNX_TOKENS, BATCH_TOKENS], **own, **export.parameters(build)}
+    """Numbers of tokens, and the images."""
+    return {"tokens": [QONNX_TOKENS, BATCH_TOKENS], **export.with_images(build)}
 
 
 def percent(share: float) -> float:
@@ -36,43 +29,85 @@ def run(build: Build, out: Path) -> dict[str, Any]:
         return {"reasons": {"accuracy": text, "bit_exact.qonnx": text}}
     import numpy as np
 
+    from models.data import fits
     from models.train import codes_of, integer_logits, load_test
     from quant.export import execute, export_qonnx
 
     network, details = export.integer_network(build)
     dims = build.config.dims
+    teacher = None if fits(dims) else float_network(build, details)
     test = load_test(dims)
     batch = min(len(test), max(1, BATCH_TOKENS // dims.tokens))
+    executed = max(1, QONNX_TOKENS // dims.tokens // batch) * batch
     shape = (dims.image_size, dims.image_size, dims.channels)
     batched = export_qonnx(network, shape, out / "batched.onnx", build.model, build.config.recipe, batch=batch)
     (out / "batched.onnx").unlink()
-    pieces: list[np.ndarray] = []
-    compared = mismatches = images = correct = 0
+    logits: list[np.ndarray] = []
+    images = compared = mismatches = correct = float_correct = 0
     begin = time.monotonic()
     for part, labels in test.batches(batch):
         codes = codes_of(part).numpy()
         integer = integer_logits(network, codes)
-        correct += int((integer.argmax(axis=1) == labels.numpy()).sum())
-        if len(codes) == batch and (images + batch) * dims.tokens <= max(QONNX_TOKENS, batch * dims.tokens):
+        correct += hits(integer, labels)
+        if teacher is not None:
+            float_correct += hits(teacher(part), labels)
+        if images < executed and len(codes) == batch:
             found = execute(batched, codes)
             compared += integer.size
             mismatches += int((found.reshape(integer.shape) != integer).sum())
             images += batch
-        pieces.append(integer)
+        logits.append(integer)
         if build.progress is not None:
-            build.progress(time.monotonic() - begin, f"{sum(map(len, pieces)):,} of {len(test):,} images")
-    top1 = percent(correct / len(test))
-    np.save(out / "logits.npy", np.concatenate(pieces))
+            build.progress(time.monotonic() - begin, f"{sum(map(len, logits)):,} of {len(test):,} images")
+    np.save(out / "logits.npy", np.concatenate(logits))
     if mismatches:
         raise RuntimeError(
             f"accuracy: {mismatches} of {compared} logits codes of the QONNX graph differ from the integer model"
         )
-    share = details.get("float_test_accuracy")  # as the training measured it
-    float_top1 = None if share is None else percent(share)
+    float_share = details.get("float_test_accuracy")  # as the training measured it
+    if teacher is not None:
+        float_share = float_correct / len(test)
+    float_top1 = None if float_share is None else percent(float_share)
     return {
-        "accuracy": {"float_top1": float_top1, "integer_top1": top1, "images": len(test)},
+        "accuracy": {"float_top1": float_top1, "integer_top1": percent(correct / len(test)), "images": len(test)},
         "bit_exact": {"qonnx": {"images": images, "values_compared": compared, "mismatches": mismatches}},
     }
+
+
+def hits(logits: Any, labels: Any) -> int:
+    """Images whose largest logit (the first on a tie) is the label's."""
+    return int((logits.argmax(axis=1) == labels.numpy()).sum())
+
+
+def float_network(build: Build, details: dict[str, Any]) -> Any:
+    """Image codes of a user's own images -> float logits, of the network that the integer one was made from.
+
+    Raises:
+        ValueError: the float network is not the one that was calibrated.
+    """
+    import hashlib
+
+    import torch
+
+    from models.checkpoint import load_checkpoint
+    from models.names import float_checkpoint_path
+    from models.train_float import to_input
+    from models.vit import ViT
+
+    path = float_checkpoint_path(build.config)
+    if hashlib.sha256(path.read_bytes()).hexdigest() != details["float_sha256"]:
+        raise ValueError(
+            f"accuracy: {path} is not the network that was calibrated; run: make train MODEL={build.model}"
+        )
+    network = ViT(build.config.dims)
+    network.load_state_dict(load_checkpoint(path, kind="float", dims=build.config.dims).tensors)
+    network.eval()
+
+    @torch.inference_mode()
+    def logits(codes: torch.Tensor) -> Any:
+        return network(to_input(codes)).numpy()
+
+    return logits
 
 
 STEP = Step(

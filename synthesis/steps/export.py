@@ -18,7 +18,7 @@ def checkpoint(build: Build) -> Path:
 def has_images(build: Build) -> bool:
     """True when there are images for the model: Fashion-MNIST's fit, or it is calibrated on a user's own.
 
-    The latter where its float network was imported and its recipe calibrates; own images are then asked for.
+    The latter where its float network was imported, its recipe calibrates and no random weights are asked for.
     """
     from models.data import fits
     from models.names import float_checkpoint_path, is_calibrated
@@ -26,7 +26,19 @@ def has_images(build: Build) -> bool:
     config = build.config
     if fits(config.dims):
         return True
-    return float_checkpoint_path(config).is_file() and is_calibrated(config, build.recipe_dir)
+    return not build.untrained and float_checkpoint_path(config).is_file() and is_calibrated(config, build.recipe_dir)
+
+
+def with_images(build: Build) -> dict[str, Any]:
+    """Parameters of the steps that read test images: those of export, and which files a user's own are."""
+    from models.data import fits
+
+    own = {}
+    if not fits(build.config.dims) and has_images(build):
+        from models.own_images import list_images
+
+        own = {"own_images": list_images("val", build.config.dims).digest()}
+    return own | parameters(build)
 
 
 def is_untrained(build: Build) -> bool:
@@ -49,7 +61,7 @@ def parameters(build: Build) -> dict[str, Any]:
 
 
 def calibrate(build: Build) -> None:
-    """Make the checkpoint of a recipe that only calibrates, when none of the recipe as it is is there: a minute."""
+    """Make the checkpoint of a recipe that only calibrates, when none of the recipe as it is is there."""
     from models.names import RECIPE_DIR, is_calibrated
 
     if is_untrained(build) or build.recipe_dir != RECIPE_DIR or not is_calibrated(build.config):
@@ -57,8 +69,10 @@ def calibrate(build: Build) -> None:
     from models.train import is_current, make_checkpoint
 
     if not is_current(build.config, build.checkpoint_dir):
-        build.report(f"no {checkpoint(build).name} of this recipe: calibrating")
-        make_checkpoint(build.config, build.checkpoint_dir)
+        label = f"no {checkpoint(build).name} of this recipe: calibrating"
+        build.report(label)
+        with build.busy(label):
+            make_checkpoint(build.config, build.checkpoint_dir)
 
 
 def integer_network(build: Build) -> tuple[Any, dict[str, Any]]:

@@ -57,6 +57,6 @@ STEP = Step(
     "10_netlist",
     ("fold", "fifo", "sim", "synth"),
     (*sim.SOURCES, "sim/netlist.*", "sim/cells/*", "sim/board.py", "sim/board_harness.cpp"),
-    export.parameters,
+    export.with_images,
     run,
 )

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from models import quant_vit
 from models import train as training
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from models.fake_quant import FakeQuantViT, squared_gradients
+from models.float_forward import float_forward
 from models.names import checkpoint_folder, parse_model_name
 from models.ptq import METHODS, Calibration, calibrate, largest_shift, mixed_precision
 from models.quant_vit import BitWidths, Formats
@@ -18,6 +20,7 @@ from models.train_float import Batches
 from models.vit import ViT
 from quant.export import execute, export_qonnx
 from quant.ptq import IntegerFormError, Noisy, Twin, Uniform
+from quant.quantizers import search_scale
 from quant.recipe import load_recipe
 from synthesis.board import load_board
 from synthesis.build import Build
@@ -319,3 +322,30 @@ def test_untrained_networks_have_the_formats_of_their_method():
     assert network.formats.probabilities["blocks.0"] == (12, 12, 5) and network.formats.gelu_shift["blocks.1"] == 4
     network = training.untrained_integer(parse_model_name("vit_mini_w4a6_ptq"))
     assert network.formats.probabilities["blocks.0"] == (6, 6, 0)
+
+
+def test_a_float_network_that_overflows_is_refused():
+    tensors, images = float_network()
+    tensors["head.bias"][0] = float("nan")
+    bits = BitWidths.of(4, 8, load_recipe("ptq"))
+    with pytest.raises(ValueError, match="calibration: logits of the float network reaches nan; its weights are not"):
+        quant_vit.calibrate(tensors, TINY, bits, images, 4)
+
+
+def test_scales_are_those_of_all_values_of_an_edge():
+    """Found edge by edge; all residual edges share the largest magnitude."""
+    tensors, images = float_network()
+    bits = BitWidths.of(4, 6, load_recipe("ptq"))
+    edges = {}
+    float_forward(tensors, TINY, images, keep=lambda name, value: edges.setdefault(name, []).append(value))
+    found = quant_vit.calibrate(tensors, TINY, bits, images, 48)
+    assert found.keys() == edges.keys() and len(edges["residual"]) == 2 + 4 * TINY.depth
+    for name, values in edges.items():
+        peak = max(float(value.abs().max()) for value in values)
+        if name in ("residual", "logits"):
+            width = bits.residual if name == "residual" else bits.logits
+            assert found[name] == 1.25 * peak / (2 ** (width - 1) - 1)
+        else:
+            width = quant_vit.SCORE_BITS if name.endswith(".scores") else 6
+            limits = (-(2 ** (width - 1)), 2 ** (width - 1) - 1)
+            assert found[name] == search_scale(values[0].flatten(), peak, limits, 48), name
