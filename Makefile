@@ -78,7 +78,7 @@ bench-qat: venv ## time a training step of MODEL beside one of plain Brevitas
 	@$(PY) -m models.bench_qat --model '$(MODEL)' $(ARGS)
 bench-assignment: data ## compare the rules that choose the shift-add rows of MODEL
 	@$(PY) -m models.bench_assignment --model '$(MODEL)' $(ARGS)
-bench-mvu: venv ## an mvu of 16 x 16, placed and routed on an ECP5-85 (ARGS="--lanes packed fixed pot sp2")
+bench-mvu: venv ## an mvu of 16 x 16, placed and routed on an ECP5-85 (ARGS="--lanes packed fixed pot sp2 da")
 	@$(PY) -m synthesis.bench_mvu $(ARGS)
 calibrate: venv ## fit the cost model of folding to Yosys runs of random units, and report its error on others
 	@$(PY) -m synthesis.calibrate --workers '$(WORKERS)' $(ARGS)

@@ -8,6 +8,8 @@ the table is one kind of lane, on multiplier blocks:
     fabric  products summed in LUTs, weights packed in memory (as in designs for the ULX3S)
 or on LUTs (lut_stream), with the scheme of all rows:
     fixed, pot, sp2
+or on LUTs by distributed arithmetic (lut_da), weights held for 256 tokens:
+    da, da_pot, da_sp2
 nextpnr does not know the delay of an ALU54B and leaves paths through it out of Fmax. ALU routes is the routing on such
 a path: what it leaves of the clock period, less a flip-flop, is for the ALU.
 """
@@ -37,6 +39,7 @@ REGISTERS = (
     "start_q", "noise_q", "data_q", "weight_q", "sum_q", "parity_q", "data_valid_q", "weight_valid_q", "sum_ready_q",
     "led",
 )  # fmt: skip
+DA: dict[str, int | bool] = {"DA": 1, "T_MAX": 256}
 # Parameters of the harness; True: all rows
 LANES: dict[str, dict[str, int | bool]] = {
     "packed": {"DSP_ROWS": True, "DSP_SUMS": 1, "DSP_PACKED": 1},
@@ -45,6 +48,9 @@ LANES: dict[str, dict[str, int | bool]] = {
     "fixed": {},
     "pot": {"ROWS_POT": True},
     "sp2": {"ROWS_SP2": True},
+    "da": DA,
+    "da_pot": {**DA, "ROWS_POT": True},
+    "da_sp2": {**DA, "ROWS_SP2": True},
 }
 # As the flow routes, but for taking up what is too slow again: where an aim is missed that would not end
 OPTIONS = ("--threads", "1", "--router", "router2", "--timing-allow-fail")

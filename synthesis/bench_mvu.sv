@@ -13,7 +13,10 @@ module bench_mvu #(
     parameter int unsigned ROWS_SP2 = 0,
     parameter bit          DSP_SUMS = 1'b0,
     parameter bit          DSP_PACKED = 1'b0,
-    parameter int unsigned TARGET = 1
+    parameter bit          DA = 1'b0,
+    parameter int unsigned T_MAX = 1,
+    parameter int unsigned TARGET = 1,
+    localparam int unsigned WORD_BITS = PE * (DA ? 4 : SIMD) * 4
 ) (
     input  wire logic clk,
     output logic      led
@@ -22,7 +25,7 @@ module bench_mvu #(
   (* keep *) logic [3:0] start_q = '0;
   (* keep *) logic [63:0] noise_q = 64'd1;
   (* keep *) logic [SIMD*8-1:0] data_q;
-  (* keep *) logic [PE*SIMD*4-1:0] weight_q;
+  (* keep *) logic [WORD_BITS-1:0] weight_q;
   (* keep *) logic [PE*ACC_BITS-1:0] sum_q;
   (* keep *) logic [PE-1:0] parity_q;
   (* keep *) logic data_valid_q, weight_valid_q, sum_ready_q;
@@ -37,7 +40,7 @@ module bench_mvu #(
       data_valid_q <= noise_q[7];
     end
     if (weight_ready || !weight_valid_q) begin
-      weight_q       <= {weight_q[PE*SIMD*4-2:0], noise_q[23]};
+      weight_q       <= {weight_q[WORD_BITS-2:0], noise_q[23]};
       weight_valid_q <= noise_q[17];
     end
     sum_ready_q <= noise_q[31] || noise_q[47];
@@ -47,9 +50,9 @@ module bench_mvu #(
   end
   mvu #(
       .PE(PE), .SIMD(SIMD), .ACC_BITS(ACC_BITS), .DSP_ROWS(DSP_ROWS), .ROWS_POT(ROWS_POT), .ROWS_SP2(ROWS_SP2),
-      .DSP_SUMS(DSP_SUMS), .DSP_PACKED(DSP_PACKED), .CHUNKS_MAX(CHUNKS), .STALL_REGISTER(1'b1), .TARGET(TARGET)
+      .DSP_SUMS(DSP_SUMS), .DSP_PACKED(DSP_PACKED), .DA(DA), .T_MAX(T_MAX), .CHUNKS_MAX(CHUNKS), .STALL_REGISTER(1'b1), .TARGET(TARGET)
   ) mvu_i (
-      .clk, .rst, .cfg_chunks(16'(CHUNKS)), .cfg_groups(16'd24), .cfg_tile(16'd1), .cfg_tokens(16'd197),
+      .clk, .rst, .cfg_chunks(16'(CHUNKS)), .cfg_groups(16'd24), .cfg_tile(16'(T_MAX)), .cfg_tokens(16'd197),
       .s_axis_tdata(data_q), .s_axis_tvalid(data_valid_q), .s_axis_tready(data_ready),
       .s_axis_weight_tdata(weight_q), .s_axis_weight_tvalid(weight_valid_q), .s_axis_weight_tready(weight_ready),
       .m_axis_tdata(sum), .m_axis_tvalid(sum_valid), .m_axis_tready(sum_ready_q)

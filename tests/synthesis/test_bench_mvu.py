@@ -7,6 +7,7 @@ from sim.bench.lint import elaborate
 from sim.toolchain import unit_sources
 from synthesis import bench_mvu
 
+KNOWN = "packed, sums, fabric, fixed, pot, sp2, da, da_pot, da_sp2"
 SDF = """(DELAYFILE
         (INTERCONNECT half_i.gen_ecp5.alu_i/R3 sum_q_TRELLIS_FF_Q_1/M (1000:1100:1250) (1:1:1))
         (INTERCONNECT half_i.gen_ecp5.alu_i/R12 sum_q_TRELLIS_FF_Q_2/M (900:1100:2250) (1:1:1))
@@ -34,8 +35,8 @@ def test_bench_mvu_leaves_the_registers_of_the_harness_out():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--lanes", "fast"], "unknown lanes 'fast', expected one of packed, sums, fabric, fixed, pot, sp2"),
-        (["--lanes", "fixed", "fast"], "unknown lanes 'fast', expected one of packed, sums, fabric, fixed, pot, sp2"),
+        (["--lanes", "fast"], f"unknown lanes 'fast', expected one of {KNOWN}"),
+        (["--lanes", "fixed", "fast"], f"unknown lanes 'fast', expected one of {KNOWN}"),
         (["--pe", "3"], "3 x 16 is no size; give an even number of rows and 1 or more inputs"),
         (["--simd", "0"], "16 x 0 is no size"),
     ],
@@ -54,7 +55,9 @@ def test_bench_mvu_harness_elaborates():
 @pytest.mark.slow
 @pytest.mark.nextpnr
 @pytest.mark.yosys
-@pytest.mark.parametrize(("lanes", "blocks"), [("packed", (16, 8)), ("sums", (16, 8)), ("sp2", (0, 0))])
+@pytest.mark.parametrize(
+    ("lanes", "blocks"), [("packed", (16, 8)), ("sums", (16, 8)), ("sp2", (0, 0)), ("da_sp2", (0, 0))]
+)
 def test_bench_mvu_small_one_is_placed_and_routed(tmp_path, lanes, blocks):
     """The smallest with a full chain: 16 multipliers, 8 ALU54B beside them; or all on LUTs."""
     found = bench_mvu.measure(lanes, 4, 8, tmp_path)
