@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -303,6 +303,30 @@ def calibrate_on_own_images(
     save_integer(path, config.source_name, network, details)
     write_atomic(path.with_suffix(".md"), card(config.source_name, dims, details).encode())
     return details
+
+
+def calibrated_float(config: ModelConfig, details: Mapping[str, Any]) -> Callable[[Tensor], np.ndarray]:
+    """The float network that an integer one was calibrated from: image codes, as in Batches -> logits (B, classes).
+
+    Args:
+        config: Of the integer network.
+        details: Of its checkpoint.
+
+    Raises:
+        ValueError: the float network of the backbone is another one now.
+    """
+    path = float_checkpoint_path(config)
+    if hashlib.sha256(path.read_bytes()).hexdigest() != details["float_sha256"]:
+        raise ValueError(f"{path} is not what was calibrated; run: make train MODEL={config.source_name}")
+    network = ViT(config.dims)
+    network.load_state_dict(load_checkpoint(path, kind="float", dims=config.dims).tensors)
+    network.eval()
+
+    @torch.inference_mode()
+    def logits(codes: Tensor) -> np.ndarray:
+        return network(to_input(codes)).numpy()
+
+    return logits
 
 
 def provenance(config: ModelConfig, recipe: Recipe, network: QuantViT, float_checkpoint: Path) -> dict[str, Any]:

@@ -30,12 +30,12 @@ def run(build: Build, out: Path) -> dict[str, Any]:
     import numpy as np
 
     from models.data import fits
-    from models.train import codes_of, integer_logits, load_test
+    from models.train import calibrated_float, codes_of, integer_logits, load_test
     from quant.export import execute, export_qonnx
 
     network, details = export.integer_network(build)
     dims = build.config.dims
-    teacher = None if fits(dims) else float_network(build, details)
+    float_logits = None if fits(dims) else calibrated_float(build.config, details)
     test = load_test(dims)
     batch = min(len(test), max(1, BATCH_TOKENS // dims.tokens))
     executed = max(1, QONNX_TOKENS // dims.tokens // batch) * batch
@@ -49,8 +49,8 @@ def run(build: Build, out: Path) -> dict[str, Any]:
         codes = codes_of(part).numpy()
         integer = integer_logits(network, codes)
         correct += hits(integer, labels)
-        if teacher is not None:
-            float_correct += hits(teacher(part), labels)
+        if float_logits is not None:
+            float_correct += hits(float_logits(part), labels)
         if images < executed and len(codes) == batch:
             found = execute(batched, codes)
             compared += integer.size
@@ -65,7 +65,7 @@ def run(build: Build, out: Path) -> dict[str, Any]:
             f"accuracy: {mismatches} of {compared} logits codes of the QONNX graph differ from the integer model"
         )
     float_share = details.get("float_test_accuracy")  # as the training measured it
-    if teacher is not None:
+    if float_logits is not None:
         float_share = float_correct / len(test)
     float_top1 = None if float_share is None else percent(float_share)
     return {
@@ -77,37 +77,6 @@ def run(build: Build, out: Path) -> dict[str, Any]:
 def hits(logits: Any, labels: Any) -> int:
     """Images whose largest logit (the first on a tie) is the label's."""
     return int((logits.argmax(axis=1) == labels.numpy()).sum())
-
-
-def float_network(build: Build, details: dict[str, Any]) -> Any:
-    """Image codes of a user's own images -> float logits, of the network that the integer one was made from.
-
-    Raises:
-        ValueError: the float network is not the one that was calibrated.
-    """
-    import hashlib
-
-    import torch
-
-    from models.checkpoint import load_checkpoint
-    from models.names import float_checkpoint_path
-    from models.train_float import to_input
-    from models.vit import ViT
-
-    path = float_checkpoint_path(build.config)
-    if hashlib.sha256(path.read_bytes()).hexdigest() != details["float_sha256"]:
-        raise ValueError(
-            f"accuracy: {path} is not the network that was calibrated; run: make train MODEL={build.model}"
-        )
-    network = ViT(build.config.dims)
-    network.load_state_dict(load_checkpoint(path, kind="float", dims=build.config.dims).tensors)
-    network.eval()
-
-    @torch.inference_mode()
-    def logits(codes: torch.Tensor) -> Any:
-        return network(to_input(codes)).numpy()
-
-    return logits
 
 
 STEP = Step(

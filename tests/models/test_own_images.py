@@ -310,6 +310,8 @@ def test_other_images_are_calibrated_on_and_measured_anew(colour, images, tmp_pa
     assert training.is_current(build.config, build.checkpoint_dir)  # nothing to calibrate on anew
     cli.main(["import", "--model", MODEL, "--checkpoint", str(colour), "--mean", "0.5,0.5,0.5"])
     assert not training.is_current(build.config, build.checkpoint_dir)
+    with pytest.raises(ValueError, match=rf"is not what was calibrated; run: make train MODEL={MODEL}"):
+        training.calibrated_float(build.config, training.load_integer(build.config)[1])
     build = built(tmp_path, untrained=True)
     assert export.is_untrained(build) and sim.test_images(build, 4).shape == (4, 16, 16, 3)  # seeded, without val
 
