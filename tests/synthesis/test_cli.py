@@ -197,7 +197,9 @@ def test_signal_stops_the_tools_and_what_they_started(verb, number, status, tmp_
     run.send_signal(number)
     _, text = run.communicate(timeout=60)
     assert (run.returncode, text) == (status, "error: interrupted; run the same command again to resume\n")
-    time.sleep(0.2)
+    deadline = time.monotonic() + 20  # of the 60 seconds that they would go on
+    while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert not any(alive(pid) for pid in pids)
 
 
