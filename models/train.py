@@ -641,7 +641,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     names = ("float_test_accuracy", "calibrated_test_accuracy", "test_accuracy", "minutes")
     figures = {name: details[name] for name in names if name in details}
-    print(f"train: wrote {checkpoint_path(config, options.out_dir)}: {json.dumps(figures)}")
+    told = json.dumps(figures) if figures else f"measured by make bitstream MODEL={options.model}"
+    print(f"train: wrote {checkpoint_path(config, options.out_dir)}: {told}")
     return 0
 
 
