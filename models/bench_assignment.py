@@ -22,17 +22,17 @@ from models.names import ModelConfig, parse_model_name
 from models.quant_vit import BitWidths, QuantViT
 from models.sensitivity import row_costs
 from models.train import (
-    codes_of,
     float_checkpoint_path,
+    float_logits,
+    float_network,
     integer_logits,
     recipe_of,
     set_parameters,
     train_epoch,
     training_state,
 )
-from models.train_float import load_fashion_mnist
-from models.trial import float_logits, relative_rms, subset, weight_error
-from models.vit import ViT
+from models.train_float import codes_of, load_fashion_mnist
+from models.trial import relative_rms, subset, weight_error
 
 RULES = ("variance", "sensitivity", "chance")
 FIGURES = ("weight_error_percent", "logit_error_percent", "integer_top1_percent")
@@ -60,9 +60,7 @@ def compare(
             f"{base.batch_size} or more, or 0 for calibration alone"
         )
     checkpoint = load_checkpoint(float_checkpoint_path(config), kind="float", dims=config.dims)
-    teacher = ViT(config.dims)
-    teacher.load_state_dict(checkpoint.tensors)
-    teacher.eval().requires_grad_(False)
+    teacher = float_network(checkpoint)
     training, _, test = load_fashion_mnist()
     wanted, labels = float_logits(teacher, test.codes), test.labels.numpy()
     codes = test.codes.unsqueeze(-1).numpy()

@@ -179,8 +179,8 @@ def fold_normalization(
             raise ValueError(f"{name} has {len(values)} numbers, expected {dims.channels}, one for each channel")
     if not all(map(math.isfinite, (*mean, *std))) or min(std) < 1e-3:
         raise ValueError(f"mean {list(mean)} and std {list(std)}: expected finite numbers, std of 0.001 or more")
-    gain = 128 / 255 / torch.tensor(std, dtype=torch.float64)
-    offset = (128 / 255 - torch.tensor(mean, dtype=torch.float64)) / torch.tensor(std, dtype=torch.float64)
+    means, stds = torch.tensor([mean, std], dtype=torch.float64)
+    gain, offset = 128 / 255 / stds, (128 / 255 - means) / stds
     weight = tensors["patch_embed.proj.weight"].double().unflatten(1, (dims.channels, -1))
     bias = tensors["patch_embed.proj.bias"].double() + weight.sum(2) @ offset
     folded = (weight * gain[:, None]).flatten(1)
@@ -204,8 +204,8 @@ def import_float(
         ValueError: the file cannot be read or holds another network; mean or std do not go with it.
     """
     tensors = fold_normalization(load_timm_checkpoint(source, dims), dims, mean, std)
-    details: dict[str, Any] = {"source": source.name, "source_sha256": hashlib.sha256(source.read_bytes()).hexdigest()}
-    details |= {"mean": list(mean), "std": list(std)}
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    details = {"source": source.name, "source_sha256": digest, "mean": list(mean), "std": list(std)}
     save_checkpoint(out, Checkpoint(backbone, "float", dims, tensors, details))
 
 

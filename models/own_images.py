@@ -72,7 +72,7 @@ class OwnImages:
             try:
                 status = path.stat()
             except OSError as error:
-                raise ValueError(f"image {path} cannot be read ({error}); take it out of the folder") from None
+                raise _unreadable(path, error) from None
             found.append((path.parent.name, path.name, status.st_size, status.st_mtime_ns))
         return hashlib.sha256(repr(found).encode()).hexdigest()
 
@@ -94,13 +94,17 @@ def load_pixels(path: Path, side: int, channels: int) -> np.ndarray:
                 raise ValueError(f"mode {file.mode}, expected 8 bits a channel")
             image = file.convert(MODES[channels])
     except Exception as error:  # whatever Pillow's readers raise at damaged files
-        raise ValueError(f"image {path} cannot be read ({error}); take it out of the folder") from None
+        raise _unreadable(path, error) from None
     if image.size != (side, side):
         shorter, short = side * RESIZED // CROPPED, min(image.size)
         size = (image.width * shorter // short, image.height * shorter // short)
         left, top = (round((length - side) / 2) for length in size)
         image = image.resize(size, Image.Resampling.BICUBIC).crop((left, top, left + side, top + side))
     return np.asarray(image, np.uint8).reshape(side, side, channels)
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"image {path} cannot be read ({error}); take it out of the folder")
 
 
 def list_images(split: str, dims: ViTDims) -> OwnImages:

@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -181,6 +181,12 @@ def integer_logits(network: nn.Module, codes: np.ndarray, batch_size: int = 500)
 
 
 @torch.inference_mode()
+def float_logits(network: ViT, codes: Tensor, batch_size: int = 500) -> np.ndarray:
+    """Logits (images, classes), float64, of a float network on image codes, as Batches has them."""
+    return np.concatenate([network(to_input(part)).double().numpy() for part in codes.split(batch_size)])
+
+
+@torch.inference_mode()
 def integer_accuracy(network: IntegerViT | FakeQuantViT, images: Batches) -> float:
     """Share of images whose largest logits code (the first on a tie) is the label's, in [0, 1]; also fake-quantized."""
     return share_of_hits(images, lambda codes: network(codes_of(codes)))
@@ -229,10 +235,7 @@ def train(
         print(f"train: no {source.name}, training the float network first", flush=True)
         train_float(config.backbone, dims, FloatRecipe(), source, data_dir)
     teacher_checkpoint = load_checkpoint(source, kind="float", dims=dims)
-    teacher = ViT(dims)
-    teacher.load_state_dict(teacher_checkpoint.tensors)
-    teacher.eval().requires_grad_(False)
-
+    teacher = float_network(teacher_checkpoint)
     data = load_fashion_mnist(data_dir)
     training, validation, test = data
     if not recipe.integer_forms:
@@ -297,16 +300,23 @@ def calibrate_on_own_images(
     codes, _ = next(images.batches(len(images)))
     print(f"train: {config.source_name}, {recipe}", flush=True)
     network = calibrated(checkpoint.tensors, dims, bits, recipe, codes_of(codes))
-    details = {**provenance(config, recipe, network, source), "epochs": 0, "params": dims.params}
-    details |= {"images": images.digest()}
+    origin = provenance(config, recipe, network, source)
+    details = {**origin, "epochs": 0, "params": dims.params, "images": images.digest()}
     path = checkpoint_path(config, folder)
     save_integer(path, config.source_name, network, details)
     write_atomic(path.with_suffix(".md"), card(config.source_name, dims, details).encode())
     return details
 
 
-def calibrated_float(config: ModelConfig, details: Mapping[str, Any]) -> Callable[[Tensor], np.ndarray]:
-    """The float network that an integer one was calibrated from: image codes, as in Batches -> logits (B, classes).
+def float_network(checkpoint: Checkpoint) -> ViT:
+    """The network of a float checkpoint, which no training changes."""
+    network = ViT(checkpoint.dims)
+    network.load_state_dict(checkpoint.tensors)
+    return network.eval().requires_grad_(False)
+
+
+def calibrated_float(config: ModelConfig, details: Mapping[str, Any]) -> ViT:
+    """The float network that an integer one was calibrated from.
 
     Args:
         config: Of the integer network.
@@ -318,15 +328,7 @@ def calibrated_float(config: ModelConfig, details: Mapping[str, Any]) -> Callabl
     path = float_checkpoint_path(config)
     if hashlib.sha256(path.read_bytes()).hexdigest() != details["float_sha256"]:
         raise ValueError(f"{path} is not what was calibrated; run: make train MODEL={config.source_name}")
-    network = ViT(config.dims)
-    network.load_state_dict(load_checkpoint(path, kind="float", dims=config.dims).tensors)
-    network.eval()
-
-    @torch.inference_mode()
-    def logits(codes: Tensor) -> np.ndarray:
-        return network(to_input(codes)).numpy()
-
-    return logits
+    return float_network(load_checkpoint(path, kind="float", dims=config.dims))
 
 
 def provenance(config: ModelConfig, recipe: Recipe, network: QuantViT, float_checkpoint: Path) -> dict[str, Any]:

@@ -161,8 +161,13 @@ def share_of_hits(images: Batches, logits: Callable[[Tensor], Tensor], batch_siz
     """
     correct = 0
     for codes, labels in images.batches(batch_size):
-        correct += int((np.argmax(logits(codes).numpy(), axis=1) == labels.numpy()).sum())
+        correct += hits(logits(codes).numpy(), labels)
     return correct / len(images)
+
+
+def hits(logits: np.ndarray, labels: Tensor) -> int:
+    """Images whose largest logit (the first on a tie) is the label's."""
+    return int((np.argmax(logits, axis=1) == labels.numpy()).sum())
 
 
 def make_optimizer(network: nn.Module, recipe: FloatRecipe) -> torch.optim.AdamW:

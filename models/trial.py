@@ -19,6 +19,8 @@ from models.quant_vit import BitWidths, QuantViT
 from models.train import (
     checkpoint_path,
     float_checkpoint_path,
+    float_logits,
+    float_network,
     integer_logits,
     provenance,
     save_integer,
@@ -26,8 +28,7 @@ from models.train import (
     start_training,
     train_epoch,
 )
-from models.train_float import Batches, load_fashion_mnist, to_input
-from models.vit import ViT
+from models.train_float import Batches, load_fashion_mnist
 from quant.recipe import Recipe
 
 
@@ -58,9 +59,7 @@ def run_trial(
     bits = BitWidths.of(config.weight_bits, config.activation_bits, recipe)
     source = float_checkpoint_path(config, float_folder)
     checkpoint = load_checkpoint(source, kind="float", dims=dims)
-    teacher = ViT(dims)
-    teacher.load_state_dict(checkpoint.tensors)
-    teacher.eval().requires_grad_(False)
+    teacher = float_network(checkpoint)
     training, _, test = _data()
     chosen = subset(training, train_images, recipe.seed)
 
@@ -112,12 +111,6 @@ def subset(training: Batches, count: int, seed: int) -> Batches:
         raise ValueError(f"trial: train_images={count}, expected 1..{len(training)}")
     rows = torch.randperm(len(training), generator=torch.Generator().manual_seed(seed))[:count]
     return Batches(training.codes[rows], training.labels[rows])
-
-
-@torch.inference_mode()
-def float_logits(network: ViT, codes: Tensor, batch_size: int = 500) -> np.ndarray:
-    """Logits (images, classes), float64, of a float network on image codes (images, side, side)."""
-    return np.concatenate([network(to_input(part)).double().numpy() for part in codes.split(batch_size)])
 
 
 @torch.no_grad()

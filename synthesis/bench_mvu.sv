@@ -50,7 +50,8 @@ module bench_mvu #(
   end
   mvu #(
       .PE(PE), .SIMD(SIMD), .ACC_BITS(ACC_BITS), .DSP_ROWS(DSP_ROWS), .ROWS_POT(ROWS_POT), .ROWS_SP2(ROWS_SP2),
-      .DSP_SUMS(DSP_SUMS), .DSP_PACKED(DSP_PACKED), .DA(DA), .T_MAX(T_MAX), .CHUNKS_MAX(CHUNKS), .STALL_REGISTER(1'b1), .TARGET(TARGET)
+      .DSP_SUMS(DSP_SUMS), .DSP_PACKED(DSP_PACKED), .DA(DA), .T_MAX(T_MAX), .CHUNKS_MAX(CHUNKS), .STALL_REGISTER(1'b1),
+      .TARGET(TARGET)
   ) mvu_i (
       .clk, .rst, .cfg_chunks(16'(CHUNKS)), .cfg_groups(16'd24), .cfg_tile(16'(T_MAX)), .cfg_tokens(16'd197),
       .s_axis_tdata(data_q), .s_axis_tvalid(data_valid_q), .s_axis_tready(data_ready),

@@ -30,12 +30,13 @@ def run(build: Build, out: Path) -> dict[str, Any]:
     import numpy as np
 
     from models.data import fits
-    from models.train import calibrated_float, codes_of, integer_logits, load_test
+    from models.train import calibrated_float, float_logits, integer_logits, load_test
+    from models.train_float import codes_of, hits
     from quant.export import execute, export_qonnx
 
     network, details = export.integer_network(build)
     dims = build.config.dims
-    float_logits = None if fits(dims) else calibrated_float(build.config, details)
+    teacher = None if fits(dims) else calibrated_float(build.config, details)
     test = load_test(dims)
     batch = min(len(test), max(1, BATCH_TOKENS // dims.tokens))
     executed = max(1, QONNX_TOKENS // dims.tokens // batch) * batch
@@ -49,8 +50,8 @@ def run(build: Build, out: Path) -> dict[str, Any]:
         codes = codes_of(part).numpy()
         integer = integer_logits(network, codes)
         correct += hits(integer, labels)
-        if float_logits is not None:
-            float_correct += hits(float_logits(part), labels)
+        if teacher is not None:
+            float_correct += hits(float_logits(teacher, part), labels)
         if images < executed and len(codes) == batch:
             found = execute(batched, codes)
             compared += integer.size
@@ -65,18 +66,13 @@ def run(build: Build, out: Path) -> dict[str, Any]:
             f"accuracy: {mismatches} of {compared} logits codes of the QONNX graph differ from the integer model"
         )
     float_share = details.get("float_test_accuracy")  # as the training measured it
-    if float_logits is not None:
+    if teacher is not None:
         float_share = float_correct / len(test)
     float_top1 = None if float_share is None else percent(float_share)
     return {
         "accuracy": {"float_top1": float_top1, "integer_top1": percent(correct / len(test)), "images": len(test)},
         "bit_exact": {"qonnx": {"images": images, "values_compared": compared, "mismatches": mismatches}},
     }
-
-
-def hits(logits: Any, labels: Any) -> int:
-    """Images whose largest logit (the first on a tie) is the label's."""
-    return int((logits.argmax(axis=1) == labels.numpy()).sum())
 
 
 STEP = Step(

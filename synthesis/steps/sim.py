@@ -24,7 +24,7 @@ def test_images(build: Build, count: int) -> np.ndarray:
         return np.random.default_rng(SEED).integers(-128, 128, (count, *shape))
     from models.train import load_test
 
-    codes, _ = next(iter(load_test(dims).batches(count)))
+    codes, _ = next(load_test(dims).batches(count))
     return codes.numpy().astype(np.int64).reshape(-1, *shape)
 
 
